@@ -1,0 +1,147 @@
+"""A payment: one promise of money for a cart, by one method, and all we know of what became of it."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.db import models
+from django.db.models import F, Q
+from django.utils.translation import gettext_lazy as _
+
+from web.core.models import Business, Profile
+from web.payments.models.base import currency_field, is_lower_case_currency, minor_field
+from web.payments.models.cart import Cart
+from web.payments.models.order import Order
+from web.payments.models.settings import StripeAccount
+from web.payments.states import FINAL, LIVE, PaymentState
+
+
+class Method(models.TextChoices):
+    """How money comes (or does not)."""
+
+    ONLINE = "online", _("Card or wallet, online")
+    CASH = "cash", _("Cash")
+    COMPLIMENTARY = "complimentary", _("Complimentary")
+
+
+class HeldReason(models.TextChoices):
+    """Why money that came in waits for a person."""
+
+    AMOUNT = "amount", _("The amount is not what was asked for")
+    CURRENCY = "currency", _("The currency is not what was asked for")
+    SECOND_SUCCESS = "second_success", _("The sale was already paid")
+    CART_GONE = "cart_gone", _("There is no cart or order for it")
+    CART_CHANGED = "cart_changed", _("The cart has changed since")
+
+
+class Payment(models.Model):
+    """A payment transaction. Never deleted (a trigger refuses); its history is in PaymentEvent."""
+
+    MACHINE = "payment"
+
+    public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    business = models.ForeignKey(Business, on_delete=models.PROTECT, related_name="payments")
+    account = models.ForeignKey(StripeAccount, on_delete=models.PROTECT, null=True, related_name="payments")
+    cart = models.ForeignKey(Cart, on_delete=models.SET_NULL, null=True, related_name="payments")
+    cart_reference = models.UUIDField()
+    order = models.ForeignKey(Order, on_delete=models.PROTECT, null=True, related_name="payments")
+    customer = models.ForeignKey(Profile, on_delete=models.SET_NULL, null=True, related_name="payments")
+    created_by = models.ForeignKey(Profile, on_delete=models.SET_NULL, null=True, related_name="+")
+
+    method = models.CharField(max_length=20, choices=Method)
+    state = models.CharField(max_length=12, choices=PaymentState, default=PaymentState.REQUESTED)
+    state_changed_at = models.DateTimeField()
+    amount_minor = minor_field()
+    currency = currency_field()
+    amount_received_minor = minor_field(default=0)
+    # Refunds asked for and not failed: reserved under this row's lock before anything is sent.
+    refunded_minor = minor_field(default=0)
+
+    form_token = models.CharField(max_length=64)  # of the form that asked; a repeat finds this payment
+    payer_key_hash = models.CharField(max_length=64, blank=True)  # whose browser may have the client secret
+    intent_id = models.CharField(max_length=64, null=True)
+    charge_id = models.CharField(max_length=64, null=True)
+    client_secret_sealed = models.TextField(blank=True)  # erased when final
+    card_brand = models.CharField(max_length=20, blank=True)
+    card_last4 = models.CharField(max_length=4, blank=True)
+    decline_code = models.CharField(max_length=60, blank=True)  # Stripe's code; words for people come from it
+    failure_code = models.CharField(max_length=60, blank=True)
+    held_reason = models.CharField(max_length=20, choices=HeldReason, blank=True)
+
+    # Stripe's time of the newest snapshot applied: an older one never takes the payment back.
+    snapshot_at = models.DateTimeField(null=True)
+    next_check_at = models.DateTimeField(null=True)  # when a sweep reads Stripe; null once final
+    checks = models.PositiveSmallIntegerField(default=0)
+    note = models.CharField(max_length=200, blank=True)  # why it was complimentary
+    created_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            is_lower_case_currency("a_payment_has_a_lower_case_currency"),
+            models.UniqueConstraint(fields=["account", "intent_id"], name="an_intent_belongs_to_one_payment"),
+            models.UniqueConstraint(fields=["business", "form_token"], name="a_form_makes_one_payment"),
+            models.CheckConstraint(
+                condition=Q(amount_minor__gte=0) & Q(amount_received_minor__gte=0),
+                name="a_payment_has_no_negative_amount",
+            ),
+            models.CheckConstraint(
+                condition=~Q(state="succeeded") | Q(amount_received_minor=F("amount_minor")),
+                name="a_payment_succeeds_with_exactly_its_amount",
+            ),
+            models.CheckConstraint(
+                condition=Q(refunded_minor__gte=0, refunded_minor__lte=F("amount_received_minor")),
+                name="refunds_never_exceed_the_payment",
+            ),
+            models.CheckConstraint(condition=~Q(state="held") | ~Q(held_reason=""), name="held_money_has_a_reason"),
+            models.CheckConstraint(
+                condition=Q(order__isnull=True) | Q(state="succeeded"), name="only_money_that_came_pays_an_order"
+            ),
+            models.CheckConstraint(
+                condition=~Q(method="online") | Q(account__isnull=False), name="an_online_payment_has_its_account"
+            ),
+            models.CheckConstraint(
+                condition=~Q(state__in=sorted(FINAL)) | Q(client_secret_sealed="", next_check_at__isnull=True),
+                name="a_final_payment_keeps_no_client_secret",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["cart_reference"], name="payment_of_cart"),
+            models.Index(fields=["order"], name="payment_of_order"),
+            models.Index(
+                fields=["next_check_at"], condition=Q(next_check_at__isnull=False), name="payment_due_for_a_check"
+            ),
+            models.Index(
+                fields=["business", "state_changed_at"],
+                condition=Q(state__in=sorted(LIVE | {PaymentState.HELD})),
+                name="payment_unsettled",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.public_id)
+
+    @property
+    def is_final(self) -> bool:
+        return self.state in FINAL
+
+
+class PaymentEvent(models.Model):
+    """A line of a sale's history, written in the transaction of the change. Append-only (a trigger refuses)."""
+
+    business = models.ForeignKey(Business, on_delete=models.PROTECT, related_name="+")
+    cart_reference = models.UUIDField()
+    payment = models.ForeignKey(Payment, on_delete=models.PROTECT, null=True, related_name="events")
+    kind = models.CharField(max_length=40)  # a constant of payments/history.py
+    from_state = models.CharField(max_length=12, blank=True)
+    to_state = models.CharField(max_length=12, blank=True)
+    cause = models.CharField(max_length=200, blank=True)
+    data = models.JSONField(default=dict)  # ids and codes; never a secret, never personal data
+    actor = models.CharField(max_length=40)  # "worker", "stripe", "customer", "staff 12"
+    at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["at", "id"]
+        indexes = [models.Index(fields=["cart_reference", "at", "id"], name="event_of_sale")]
+
+    def __str__(self) -> str:
+        return f"{self.at:%H:%M:%S} {self.kind}"

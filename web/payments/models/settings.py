@@ -1,0 +1,92 @@
+"""How a business takes payments: its settings, its Stripe accounts, and the secrets of its webhook address."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from web.core.models import Business
+
+
+def default_tip_presets() -> list[int]:
+    """Return Ruoom's tip presets, in percent."""
+    return [15, 20, 25, 30]
+
+
+class PaymentSettings(models.Model):
+    """The payment settings of a business, one-to-one."""
+
+    class Gateway(models.TextChoices):
+        NONE = "none", _("No online payments")
+        STRIPE = "stripe", "Stripe"
+
+    business = models.OneToOneField(Business, on_delete=models.PROTECT, related_name="payment_settings")
+    gateway = models.CharField(max_length=10, choices=Gateway, default=Gateway.STRIPE)
+    refund_policy = models.TextField(blank=True)
+    refund_popup = models.BooleanField(default=False)
+    guests_may_pay = models.BooleanField(default=True)
+    tip_presets = models.JSONField(default=default_tip_presets)  # whole percents; [] asks for no tip
+    # Part of the webhook address: says which business an event is for, before anything is verified.
+    webhook_token = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    def __str__(self) -> str:
+        return f"payment settings of {self.business_id}"
+
+
+class StripeAccount(models.Model):
+    """One account at Stripe. Payments, attempts and events belong to their account for life.
+
+    New keys of the same account replace the old ones on this row; keys of another account make a new row
+    and retire this one, which keeps its keys for the payments that it still has.
+    """
+
+    class State(models.TextChoices):
+        UNVERIFIED = "unverified", _("Being checked")  # keys were entered; a worker asks Stripe whose they are
+        ACTIVE = "active", _("In use")
+        RETIRED = "retired", _("Replaced")
+        REFUSED = "refused", _("Refused by Stripe")
+
+    business = models.ForeignKey(Business, on_delete=models.PROTECT, related_name="stripe_accounts")
+    account_id = models.CharField(max_length=64, null=True)  # acct_…; null until verified
+    state = models.CharField(max_length=12, choices=State, default=State.UNVERIFIED)
+    publishable_key = models.CharField(max_length=255)
+    secret_key_sealed = models.TextField()
+    secret_key_hint = models.CharField(max_length=8)  # the last four characters, for people
+    problem = models.CharField(max_length=200, blank=True)  # why keys were refused, in our words
+    created_at = models.DateTimeField()
+    verified_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["business"], condition=models.Q(state="active"), name="a_business_sells_on_one_account"
+            ),
+            models.UniqueConstraint(
+                fields=["business", "account_id"],
+                condition=models.Q(account_id__isnull=False),
+                name="an_account_has_one_row_per_business",
+            ),
+            models.CheckConstraint(
+                condition=~models.Q(state="active") | models.Q(account_id__isnull=False),
+                name="an_active_account_is_verified",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.account_id or f"unverified …{self.secret_key_hint}"
+
+
+class WebhookSecret(models.Model):
+    """A signing secret of the business's webhook address. Several are active while one rolls over."""
+
+    account = models.ForeignKey(StripeAccount, on_delete=models.PROTECT, related_name="webhook_secrets")
+    secret_sealed = models.TextField()
+    secret_hint = models.CharField(max_length=8)
+    created_at = models.DateTimeField()
+    expires_at = models.DateTimeField(null=True)  # null: until it is replaced
+
+    def __str__(self) -> str:
+        return f"whsec_…{self.secret_hint}"
