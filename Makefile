@@ -1,0 +1,66 @@
+# One entry for everything a developer does here; `make` lists it.
+# Every target makes or refreshes the environment first: a fresh clone needs no other command.
+
+# PYTHON=… wins; else the first of these that really runs (a version manager's shim may not) and is 3.11 or 3.12.
+PYTHON ?= $(shell for python in python3.12 python3.11 python3; do \
+	"$$python" -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' >/dev/null 2>&1 \
+	&& echo "$$python" && exit; done; echo python3)
+IN = .venv/bin
+SOURCES = web tasks workers sandbox stack tests manage.py
+UV = $(shell command -v uv || echo .paydesk/uv/bin/uv)
+COMPILE = $(UV) pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links -q --custom-compile-command "make lock"
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo demo-once test test-unit check lint types contracts format lock compose-check clean
+MAKEFLAGS += --no-print-directory
+
+help: ## list what can be done
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## make or refresh the environment in .venv
+	@$(PYTHON) stack/bootstrap.py
+
+demo: setup ## start everything, sell something, and leave the site running (Ctrl-C ends it)
+	@$(IN)/python -m stack.demo
+
+demo-once: setup ## the same, and stop when it has sold
+	@$(IN)/python -m stack.demo --once
+
+test: setup ## every test, on real servers; ARGS="-k refund" narrows it
+	@$(IN)/python -m pytest $(ARGS)
+
+test-unit: setup ## only the tests that start nothing
+	@$(IN)/python -m pytest tests/unit $(ARGS)
+
+check: lint types contracts ## style, types and the direction of imports
+
+lint: setup ## style
+	@$(IN)/ruff check $(SOURCES)
+	@$(IN)/ruff format --check $(SOURCES)
+
+types: setup ## types
+	@$(IN)/mypy $(SOURCES)
+
+contracts: setup ## which package may import which
+	@$(IN)/lint-imports
+
+format: setup ## put the code into the one style
+	@$(IN)/ruff check --fix $(SOURCES)
+	@$(IN)/ruff format $(SOURCES)
+
+lock: $(UV) ## resolve the dependencies again
+	@$(COMPILE) --extra sandbox -o requirements.lock
+	@$(COMPILE) --extra sandbox --group dev -c requirements.lock -o requirements-dev.lock
+
+.paydesk/uv/bin/uv:
+	@$(PYTHON) -m venv .paydesk/uv
+	@.paydesk/uv/bin/pip install -q --disable-pip-version-check uv
+
+compose-check: ## build and run compose.yaml, and check it from outside; COMPOSE_VERIFY=folder where there is no Docker
+	@tests/compose/run $(COMPOSE_VERIFY)
+
+clean: ## remove the environment, logs and caches
+	@rm -rf .venv .paydesk .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage* htmlcov \
+		test-results staticfiles
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

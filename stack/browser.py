@@ -1,0 +1,166 @@
+"""Finds a Chromium for the browser tests, and brings one when there is none and the machine allows it.
+
+Playwright drives any recent Chromium, so one from the system's packages is as good as Playwright's own
+download, which many networks do not let through. `python -m stack.browser` prints the path, or says loudly
+why there is none.
+"""
+
+import contextlib
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+VARIABLE = "PAYDESK_CHROMIUM"
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+DOWNLOAD_SECONDS = 120.0
+PACKAGES_SECONDS = 600.0
+PACKAGES = ("chromium", "fonts-noto-cjk", "fonts-noto-core")  # the pages are tested in scripts beyond Latin
+LIFE_SIGN_SECONDS = 15.0
+
+
+def find_or_install_chromium() -> Path | None:
+    """Return a Chromium that starts, installing one if need be, or None; progress goes to stderr."""
+    return find_chromium() or install_by_playwright() or install_by_apt()
+
+
+def find_chromium() -> Path | None:
+    """Return the Chromium that is here: that of PAYDESK_CHROMIUM, on the PATH, or Playwright's own.
+
+    Raises FileNotFoundError when PAYDESK_CHROMIUM does not start: a wrong choice is not quietly replaced.
+    """
+    chosen = os.environ.get(VARIABLE)
+    if chosen:
+        if starts(Path(chosen)):
+            return Path(chosen)
+        raise FileNotFoundError(f"{VARIABLE}={chosen} is not a Chromium that starts")
+    for name in NAMES:
+        found = shutil.which(name)
+        if found and starts(Path(found)):
+            return Path(found)
+    return playwrights_own()
+
+
+def starts(path: Path) -> bool:
+    """Tell whether the file is a browser that tells its version: a stub or a missing library does not."""
+    try:
+        told = subprocess.run(
+            [str(path), "--version"], capture_output=True, text=True, timeout=60, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return False
+    return "Chrom" in told.stdout
+
+
+def playwrights_own() -> Path | None:
+    """Return the Chromium that Playwright downloaded earlier, or None."""
+    if importlib.util.find_spec("playwright") is None:
+        return None
+    # In a process of its own, since Playwright's loop does not go together with one that already runs.
+    ask = "from playwright.sync_api import sync_playwright as start\nwith start() as p: print(p.chromium.executable_path)"
+    try:
+        told = subprocess.run(
+            [sys.executable, "-c", ask], capture_output=True, text=True, timeout=60, check=True
+        ).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return Path(told) if told and starts(Path(told)) else None
+
+
+def install_by_playwright() -> Path | None:
+    """Let Playwright download its Chromium (at most 120 s); None where there is no way to its servers."""
+    say("no Chromium here: trying Playwright's download")
+    if run([sys.executable, "-m", "playwright", "install", "chromium"], seconds=DOWNLOAD_SECONDS):
+        return playwrights_own()
+    say("Playwright could not download it")
+    return None
+
+
+def install_by_apt() -> Path | None:
+    """Install the system's Chromium with apt-get, as root on Debian and its kin; None where it cannot."""
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        return None
+    say(f"installing {', '.join(PACKAGES)} with apt-get (some minutes)")
+    quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    lock = ("-o", "DPkg::Lock::Timeout=300", "-q")
+    run(
+        ["apt-get", *lock, "update"], seconds=PACKAGES_SECONDS, env=quiet
+    )  # without it, an older list may still do
+    if not run(
+        ["apt-get", *lock, "install", "-y", "--no-install-recommends", *PACKAGES],
+        seconds=PACKAGES_SECONDS,
+        env=quiet,
+    ):
+        return None
+    found = shutil.which(NAMES[0])
+    return Path(found) if found and starts(Path(found)) else None
+
+
+def run(command: Sequence[str], *, seconds: float, env: dict[str, str] | None = None) -> bool:
+    """Run a command with signs of life, and its last lines when it fails; tell whether it went well."""
+    with life_signs(command[0]):
+        try:
+            done = subprocess.run(
+                command,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                timeout=seconds,
+                env=env,
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            say(f"{command[0]}: {error}")
+            return False
+    if done.returncode != 0:
+        for line in done.stdout.strip().splitlines()[-4:]:
+            say(f"  {line}")
+    return done.returncode == 0
+
+
+@contextlib.contextmanager
+def life_signs(name: str) -> Iterator[None]:
+    """Say every 15 seconds that it still goes on, and for how long."""
+    ended = threading.Event()
+    began = time.monotonic()
+
+    def tell() -> None:
+        while not ended.wait(LIFE_SIGN_SECONDS):
+            say(f"… {Path(name).name}, {time.monotonic() - began:.0f} s")
+
+    teller = threading.Thread(target=tell, daemon=True)
+    teller.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        teller.join()
+
+
+def say(line: str) -> None:
+    """Print a line of progress to stderr: stdout carries the path alone."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def main() -> None:
+    """Print the path of a Chromium, or end with code 1 and what to do."""
+    try:
+        found = find_or_install_chromium()
+    except FileNotFoundError as error:
+        sys.exit(str(error))
+    if found is None:
+        sys.exit(
+            "NO BROWSER: the browser tests cannot run.\n"
+            "Install Chromium (Debian: apt-get install chromium fonts-noto-cjk fonts-noto-core),\n"
+            f"or run `python -m playwright install chromium`, or set {VARIABLE} to the path of one."
+        )
+    print(found)
+
+
+if __name__ == "__main__":
+    main()
