@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 
 from web.core.models import SERVICE_TYPES, UNTAXED_TYPES
 from web.payments.money import Money
@@ -98,3 +99,53 @@ def price(
             for line, *parts in zip(lines, discounts, sales, additional, strict=True)
         ),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """A cart's totals with the names and rates behind them: what is frozen, paid, and kept on the order."""
+
+    totals: Totals
+    sales_tax: Tax | None
+    additional_tax: Tax | None
+
+    def as_json(self) -> dict[str, object]:
+        """Return whole minor units and strings: what `Cart.frozen_quote` keeps."""
+        totals = self.totals
+
+        def tax(value: Tax | None) -> list[object] | None:
+            return None if value is None else [value.name, str(value.rate), value.applies_to_services]
+
+        return {
+            "currency": totals.total.currency,
+            "subtotal": totals.subtotal.amount,
+            "discount": totals.discount.amount,
+            "sales_tax": totals.sales_tax.amount,
+            "additional_tax": totals.additional_tax.amount,
+            "tip": totals.tip.amount,
+            "total": totals.total.amount,
+            "lines": [
+                [part.amount.amount, part.discount.amount, part.sales_tax.amount, part.additional_tax.amount]
+                for part in totals.lines
+            ],
+            "taxes": [tax(self.sales_tax), tax(self.additional_tax)],
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Quote:
+        currency = data["currency"]
+
+        def money(amount: int) -> Money:
+            return Money(amount, currency)
+
+        def tax(value: list[Any] | None) -> Tax | None:
+            return None if value is None else Tax(value[0], Decimal(value[1]), value[2])
+
+        names = ("subtotal", "discount", "sales_tax", "additional_tax", "tip", "total")
+        return cls(
+            Totals(
+                **{name: money(data[name]) for name in names},
+                lines=tuple(LineTotals(*map(money, parts)) for parts in data["lines"]),
+            ),
+            *map(tax, data["taxes"]),
+        )

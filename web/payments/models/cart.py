@@ -37,6 +37,8 @@ class Cart(models.Model):
     tip_minor = minor_field(default=0)
     discount_minor = minor_field(default=0)
     frozen_total_minor = models.BigIntegerField(null=True)
+    # The whole price as it was when frozen (pricing.Quote as JSON): later tax changes do not touch a sale.
+    frozen_quote = models.JSONField(null=True)
     # Succeeded plus live payments: may never exceed the frozen total (the rule "one total").
     committed_minor = minor_field(default=0)
     created_at = models.DateTimeField()

@@ -10,7 +10,6 @@ from django.utils.translation import gettext_lazy as _
 
 from web.core.models import Business, Profile
 from web.payments.models.base import currency_field, is_lower_case_currency, minor_field
-from web.payments.models.cart import Cart
 from web.payments.models.order import Order
 from web.payments.models.settings import StripeAccount
 from web.payments.states import FINAL, LIVE, PaymentState
@@ -22,6 +21,7 @@ class Method(models.TextChoices):
     ONLINE = "online", _("Card or wallet, online")
     CASH = "cash", _("Cash")
     COMPLIMENTARY = "complimentary", _("Complimentary")
+    NO_CHARGE = "no_charge", _("No charge")
 
 
 class HeldReason(models.TextChoices):
@@ -42,8 +42,7 @@ class Payment(models.Model):
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     business = models.ForeignKey(Business, on_delete=models.PROTECT, related_name="payments")
     account = models.ForeignKey(StripeAccount, on_delete=models.PROTECT, null=True, related_name="payments")
-    cart = models.ForeignKey(Cart, on_delete=models.SET_NULL, null=True, related_name="payments")
-    cart_reference = models.UUIDField()
+    cart_reference = models.UUIDField()  # of its cart, and of the order that the cart becomes
     order = models.ForeignKey(Order, on_delete=models.PROTECT, null=True, related_name="payments")
     customer = models.ForeignKey(Profile, on_delete=models.SET_NULL, null=True, related_name="payments")
     created_by = models.ForeignKey(Profile, on_delete=models.SET_NULL, null=True, related_name="+")

@@ -1,0 +1,57 @@
+"""The kinds of lines in a sale's history, and the one way to write them."""
+
+from __future__ import annotations
+
+import datetime
+import uuid
+
+from web.payments.models import Payment, PaymentEvent
+
+REQUESTED = "payment.requested"
+MOVED = "payment.moved"
+REPEATED = "payment.repeated"  # a form, tab or till asked again and got the same payment back
+SENT = "stripe.sent"
+ANSWERED = "stripe.answered"
+READ = "stripe.read"
+WEBHOOK = "stripe.webhook"
+STALE = "stripe.stale"  # older news than what we have; kept, not applied
+ORDER_MADE = "order.made"
+RECEIPT_SENT = "receipt.sent"
+CART_REOPENED = "cart.reopened"
+
+WORKER = "worker"
+STRIPE = "stripe"
+CUSTOMER = "customer"
+
+
+def staff(profile_id: int) -> str:
+    """Return how a member of staff is named in the history."""
+    return f"staff {profile_id}"
+
+
+def record(
+    kind: str,
+    *,
+    business_id: int,
+    cart_reference: uuid.UUID,
+    payment: Payment | None,
+    actor: str,
+    now: datetime.datetime,
+    from_state: str = "",
+    to_state: str = "",
+    cause: str = "",
+    data: dict[str, object] | None = None,
+) -> None:
+    """Write one line, in the transaction of what it tells."""
+    PaymentEvent.objects.create(
+        business_id=business_id,
+        cart_reference=cart_reference,
+        payment=payment,
+        kind=kind,
+        from_state=from_state,
+        to_state=to_state,
+        cause=cause,
+        data=data or {},
+        actor=actor,
+        at=now,
+    )

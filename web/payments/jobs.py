@@ -1,0 +1,146 @@
+"""The catalogue of jobs, and `enqueue`: the row is written with the change, the bell rings on commit.
+
+A job that exists is done or becomes visible as dead; nothing else can happen to it. The broker may lose
+everything: a tick rings again for what is due (tasks/relay.py).
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import uuid
+from dataclasses import dataclass, field
+
+from django.db import connection, transaction
+
+from web.payments import locks
+from web.payments.bell import ring_on_commit
+from web.payments.models import Job
+
+
+class Queue:
+    """The queues. Those that wait on Stripe run on threads, those that wait on the database on processes."""
+
+    INTENTS = "intents"
+    TERMINAL = "terminal"
+    WEBHOOKS = "webhooks"
+    REFUNDS = "refunds"
+    ORDERS = "orders"
+    RECEIPTS = "receipts"
+    MAINTENANCE = "maintenance"
+
+
+STRIPE_QUEUES = (Queue.INTENTS, Queue.TERMINAL, Queue.REFUNDS)
+LEDGER_QUEUES = (Queue.WEBHOOKS, Queue.ORDERS, Queue.RECEIPTS, Queue.MAINTENANCE)
+QUEUES = STRIPE_QUEUES + LEDGER_QUEUES
+
+PERSON_WAITS = 0
+NOBODY_WAITS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class JobKind:
+    """What every job of one name has in common."""
+
+    name: str
+    queue: str
+    lease_seconds: int = 40  # twice Stripe's read timeout (settings): whoever still waits still owns the job
+    max_attempts: int = 12  # with back-off up to 5 minutes: about half an hour of trouble before it is dead
+    is_followed: bool = False  # a person watches it: its result is kept for a day
+    arguments: tuple[str, ...] = field(default=())
+
+
+CREATE_INTENT = JobKind("create_intent", Queue.INTENTS, arguments=("payment_id",))
+CANCEL_INTENT = JobKind("cancel_intent", Queue.INTENTS, arguments=("payment_id",))
+READ_INTENT = JobKind("read_intent", Queue.INTENTS, arguments=("payment_id",))
+VERIFY_ACCOUNT = JobKind(
+    "verify_account", Queue.INTENTS, max_attempts=5, is_followed=True, arguments=("stripe_account_id",)
+)
+SEND_RECEIPT = JobKind("send_receipt", Queue.RECEIPTS, lease_seconds=60, arguments=("order_id",))
+
+CATALOGUE = {
+    kind.name: kind for kind in (CREATE_INTENT, CANCEL_INTENT, READ_INTENT, VERIFY_ACCOUNT, SEND_RECEIPT)
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A claim of a job. Only the newest claim (the highest fence) may open an attempt or end the job."""
+
+    job_id: int
+    public_id: uuid.UUID
+    kind: JobKind
+    arguments: dict[str, int]
+    fence: int
+    attempts: int
+    business_id: int
+
+
+class LeaseLost(Exception):
+    """Somebody else has claimed this job since. Nothing was changed; they carry on."""
+
+
+def enqueue(
+    kind: JobKind,
+    *,
+    business_id: int,
+    now: datetime.datetime,
+    account_id: int | None = None,
+    dedup_key: str | None = None,
+    priority: int = PERSON_WAITS,
+    due_at: datetime.datetime | None = None,
+    **arguments: int,
+) -> uuid.UUID:
+    """Write a job in the transaction at hand and return its public id.
+
+    A waiting job of the same name and key is joined: it keeps the earlier due time and the more urgent
+    priority. Joining locks it, so that it cannot be claimed before our change is committed: a wake-up is
+    never swallowed. A *running* job is not joined, since it may have read the state before our change.
+    """
+    if set(arguments) != set(kind.arguments):
+        raise TypeError(f"{kind.name} takes {kind.arguments}, not {tuple(arguments)}")
+    if not connection.in_atomic_block:
+        raise transaction.TransactionManagementError("A job is written in the transaction of its change.")
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            INSERT INTO payments_job (public_id, name, queue, business_id, account_id, arguments, dedup_key,
+                                      priority, state, attempts, due_at, fence, worker, last_error, created_at)
+            VALUES (%s, %s, %s, %s, %s, %s, %s, %s, 'waiting', 0, %s, 0, '', '', %s)
+            ON CONFLICT (name, dedup_key) WHERE state = 'waiting' AND dedup_key IS NOT NULL
+            DO UPDATE SET due_at = LEAST(payments_job.due_at, EXCLUDED.due_at),
+                          priority = LEAST(payments_job.priority, EXCLUDED.priority)
+            RETURNING public_id
+            """,
+            [
+                uuid.uuid4(),
+                kind.name,
+                kind.queue,
+                business_id,
+                account_id,
+                json.dumps(arguments),
+                dedup_key,
+                priority,
+                due_at or now,
+                now,
+            ],
+        )
+        (public_id,) = cursor.fetchone()
+    if due_at is None or due_at <= now:
+        ring_on_commit(kind.queue)
+    return uuid.UUID(str(public_id))
+
+
+def hold(lease: Lease) -> None:
+    """Lock the job until the transaction ends; raise LeaseLost where a newer claim exists."""
+    if locks.running_job(job_id=lease.job_id, fence=lease.fence) is None:
+        raise LeaseLost
+
+
+def complete(lease: Lease, *, now: datetime.datetime) -> bool:
+    """Mark the job done, in the transaction of its effect; return whether this claim still held."""
+    return bool(
+        Job.objects.filter(id=lease.job_id, fence=lease.fence, state=Job.State.RUNNING).update(
+            state=Job.State.DONE, finished_at=now, leased_until=None, last_error=""
+        )
+    )

@@ -1,0 +1,190 @@
+"""Filling a cart. Every change locks it and is refused while it is being paid."""
+
+from __future__ import annotations
+
+import datetime
+
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+from django.db import transaction
+from django.utils.translation import gettext_lazy as _
+
+from web.core.models import Business, Item, Location, Profile
+from web.payments import locks
+from web.payments.errors import Kind, Refusal
+from web.payments.models import LARGEST_QUANTITY, Cart, CartLine
+from web.payments.money import Money, MoneyError, UnsupportedCurrency, exponent, largest_charge
+from web.payments.queries.quotes import quote
+from web.payments.states import CartState
+
+LARGEST_TIP_PERCENT = 100
+LARGEST_CART_LINES = 100
+
+
+class CartNotFound(Refusal):
+    code, kind = "cart_not_found", Kind.MISSING
+    message = _("We cannot find this cart.")
+    next_step = _("No money moved. Open the shop again, or use the link from your receipt.")
+
+
+class CartFrozen(Refusal):
+    code, kind = "cart_frozen", Kind.CONFLICT
+    message = _("This cart is being paid and cannot change.")
+    next_step = _("Finish the payment, or cancel it first.")
+
+
+class BadQuantity(Refusal):
+    code = "bad_quantity"
+    message = _("A quantity is a whole number from 0 to %(most)d.") % {"most": LARGEST_QUANTITY}
+    next_step = _("No money moved. Change the quantity and try again.")
+
+
+class BadAmount(Refusal):
+    code = "bad_amount"
+    message = _("This amount cannot be used.")
+    next_step = _("No money moved. Enter an amount of zero or more, with no more decimals than the currency has.")
+
+
+class CartTooLarge(Refusal):
+    code = "cart_too_large"
+    message = _("This is more than one payment can be.")
+    next_step = _("No money moved. Split the sale into several.")
+
+
+class ItemNotSold(Refusal):
+    code, kind = "item_not_sold", Kind.MISSING
+    message = _("This item is not for sale here.")
+    next_step = _("No money moved. Choose another item.")
+
+
+class CurrencyNotSupported(Refusal):
+    code = "currency_not_supported"
+    message = _("This currency cannot be charged.")
+    next_step = _("No money moved. Choose a location with a currency that is supported.")
+
+
+class BuyerIncomplete(Refusal):
+    code = "buyer_incomplete"
+    message = _("We need a name and an e-mail address for the receipt.")
+    next_step = _("No money moved. Fill in both and try again.")
+
+
+@transaction.atomic
+def open_cart(
+    *,
+    business: Business,
+    location: Location,
+    now: datetime.datetime,
+    customer: Profile | None = None,
+    created_by: Profile | None = None,
+    language: str = "en",
+) -> Cart:
+    """Start an empty cart at a location, in the location's currency."""
+    try:
+        exponent(location.currency)
+    except UnsupportedCurrency as error:
+        raise CurrencyNotSupported from error
+    return Cart.objects.create(
+        business=business,
+        location=location,
+        currency=location.currency,
+        customer=customer,
+        created_by=created_by,
+        language=language,
+        state_changed_at=now,
+        created_at=now,
+    )
+
+
+def _locked_open(business: Business, token: str) -> Cart:
+    cart = locks.cart(business_id=business.id, token=token)
+    if cart is None:
+        raise CartNotFound
+    if cart.state != CartState.OPEN:
+        raise CartFrozen
+    return cart
+
+
+def _refuse_too_large(cart: Cart) -> None:
+    if quote(cart).totals.total > largest_charge(cart.currency):
+        raise CartTooLarge
+
+
+@transaction.atomic
+def set_quantity(*, business: Business, token: str, item_id: int, quantity: int) -> Cart:
+    """Set how many of an item are in the cart; 0 takes it out."""
+    cart = _locked_open(business, token)
+    if not 0 <= quantity <= LARGEST_QUANTITY:
+        raise BadQuantity
+    if quantity == 0:
+        cart.lines.filter(item_id=item_id).delete()
+        return cart
+    item = Item.objects.filter(id=item_id, business=business, is_active=True, currency=cart.currency).first()
+    if item is None or (item.location_id is not None and item.location_id != cart.location_id):
+        raise ItemNotSold
+    CartLine.objects.update_or_create(
+        cart=cart,
+        item=item,
+        defaults={"quantity": quantity},
+        create_defaults={
+            "quantity": quantity,
+            "item_type": item.item_type,
+            "description": item.name,
+            "unit_price_minor": item.price_minor,
+        },
+    )
+    if cart.lines.count() > LARGEST_CART_LINES:
+        raise CartTooLarge
+    _refuse_too_large(cart)
+    return cart
+
+
+@transaction.atomic
+def set_tip(*, business: Business, token: str, percent: int | None = None, amount: str | None = None) -> Cart:
+    """Set the tip, either as whole percents of the lines or as an amount that a person typed."""
+    cart = _locked_open(business, token)
+    if percent is not None:
+        if not 0 <= percent <= LARGEST_TIP_PERCENT:
+            raise BadAmount
+        cart.tip_percent, cart.tip_minor = percent or None, 0
+    else:
+        try:
+            tip = Money.parse(amount or "0", cart.currency)
+        except MoneyError as error:
+            raise BadAmount from error
+        if tip < Money.zero(cart.currency):
+            raise BadAmount
+        if tip > largest_charge(cart.currency):
+            raise CartTooLarge
+        cart.tip_percent, cart.tip_minor = None, tip.amount
+    _refuse_too_large(cart)
+    cart.save(update_fields=["tip_percent", "tip_minor", "updated_at"])
+    return cart
+
+
+@transaction.atomic
+def set_buyer(
+    *,
+    business: Business,
+    token: str,
+    customer: Profile | None = None,
+    name: str = "",
+    email: str = "",
+) -> Cart:
+    """Say who buys: a customer of the business, or a guest by name and e-mail address."""
+    cart = _locked_open(business, token)
+    if customer is not None:
+        if customer.business_id != business.id:
+            raise BuyerIncomplete
+        cart.customer, cart.guest_name, cart.guest_email = customer, "", ""
+    else:
+        name, email = " ".join(name.split()), email.strip()
+        try:
+            validate_email(email)
+        except ValidationError as error:
+            raise BuyerIncomplete from error
+        if not name or len(name) > 200:
+            raise BuyerIncomplete
+        cart.customer, cart.guest_name, cart.guest_email = None, name, email
+    cart.save(update_fields=["customer", "guest_name", "guest_email", "updated_at"])
+    return cart

@@ -1,0 +1,363 @@
+"""Online payments: asked for by a page, created at Stripe by a worker, settled by whoever hears first.
+
+There is one road to "paid": `settle`. The API's answer, a webhook event and a read all end there.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+from dataclasses import dataclass
+
+from django.db import transaction
+from django.utils.translation import gettext_lazy as _
+
+from web.core.models import Business, Profile
+from web.payments import history, locks
+from web.payments.crypto import seal
+from web.payments.errors import Kind, Refusal
+from web.payments.jobs import CANCEL_INTENT, CREATE_INTENT, NOBODY_WAITS, READ_INTENT, enqueue
+from web.payments.locks import Sale
+from web.payments.models import (
+    Cart,
+    HeldReason,
+    Method,
+    Order,
+    Payment,
+    PaymentSettings,
+    StripeAccount,
+)
+from web.payments.money import Money, largest_charge, smallest_charge
+from web.payments.operations.carts import BuyerIncomplete, CartNotFound, CartTooLarge
+from web.payments.operations.payments import commit, finish, freeze, move, next_check
+from web.payments.queries.quotes import quote
+from web.payments.snapshots import IntentSnapshot, Source
+from web.payments.states import CANCELLABLE, FINAL, CartState, PaymentState
+
+
+class EmptyCart(Refusal):
+    code = "cart_empty"
+    message = _("There is nothing in this cart.")
+    next_step = _("No money moved. Add something to it first.")
+
+
+class AlreadyPaid(Refusal):
+    """The cart has become an order; `details["order"]` is it."""
+
+    code, kind = "already_paid", Kind.CONFLICT
+    message = _("This sale is already paid.")
+    next_step = _("You were not charged again. Open the receipt.")
+
+
+class TotalChanged(Refusal):
+    """The page showed another total; `details["total"]` is the right one."""
+
+    code, kind = "total_changed", Kind.CONFLICT
+    message = _("The total has changed since this page was opened.")
+    next_step = _("You were not charged. Look at the new total and pay again.")
+
+
+class GatewayNotConfigured(Refusal):
+    code, kind = "gateway_not_configured", Kind.UNAVAILABLE
+    message = _("Online payments are not set up for this business.")
+    next_step = _("You were not charged. Please ask at the front desk.")
+
+
+class AmountTooSmall(Refusal):
+    code = "amount_too_small"
+    message = _("This amount is smaller than a card can be charged.")
+    next_step = _("You were not charged. Add something to the cart, or pay at the front desk.")
+
+
+class NothingToPay(Refusal):
+    code, kind = "nothing_to_pay", Kind.CONFLICT
+    message = _("There is nothing left to pay here.")
+    next_step = _("You were not charged.")
+
+
+class PaymentNotFound(Refusal):
+    code, kind = "payment_not_found", Kind.MISSING
+    message = _("We cannot find this payment.")
+    next_step = _("Open the checkout again.")
+
+
+class FormReused(Refusal):
+    code, kind = "form_reused", Kind.CONFLICT
+    message = _("This form was already used for another cart.")
+    next_step = _("No money moved. Reload the page and try again.")
+
+
+@dataclass(frozen=True, slots=True)
+class Requested:
+    """What a request for a payment got: a new payment, or the one that is already there."""
+
+    payment: Payment
+    is_new: bool
+
+
+def hash_payer_key(key: str) -> str:
+    """Return what we keep of a browser's payer key: enough to recognise it, not to copy it."""
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+@transaction.atomic
+def request(
+    *,
+    business: Business,
+    token: str,
+    form_token: str,
+    expected_total_minor: int,
+    payer_key: str,
+    now: datetime.datetime,
+    actor: str = history.CUSTOMER,
+    created_by: Profile | None = None,
+) -> Requested:
+    """Ask for an online payment of all that is left to pay; a worker creates it at Stripe.
+
+    The same form again, and any form while a payment of this cart is live, gets that payment back.
+    """
+    cart = locks.cart(business_id=business.id, token=token)
+    if cart is None:
+        raise _no_cart(business, token)
+    sale = locks.sale(cart.reference)
+    repeated = Payment.objects.filter(business=business, form_token=form_token).first()
+    if repeated is not None and repeated.cart_reference != cart.reference:
+        raise FormReused
+    live = next((payment for payment in sale.live if payment.method == Method.ONLINE), None)
+    if live is not None:
+        return Requested(live, is_new=False)
+    if repeated is not None:  # it ended without money; a new try needs a new form
+        return Requested(repeated, is_new=False)
+
+    account = _account_in_use(business)
+    priced = quote(cart)
+    total = priced.totals.total
+    if not priced.totals.lines:
+        raise EmptyCart
+    if cart.customer_id is None and not (cart.guest_name and cart.guest_email):
+        raise BuyerIncomplete
+    if expected_total_minor != total.amount:
+        raise TotalChanged(total=total)
+    due = Money(total.amount - cart.committed_minor, cart.currency)
+    if not due:
+        raise NothingToPay
+    least = smallest_charge(cart.currency)
+    if least is not None and due < least:
+        raise AmountTooSmall
+    if due > largest_charge(cart.currency):
+        raise CartTooLarge
+    if cart.state == CartState.OPEN:
+        freeze(cart, priced, now=now)
+    payment = Payment(
+        business=business,
+        account=account,
+        cart_reference=cart.reference,
+        customer_id=cart.customer_id,
+        created_by=created_by,
+        method=Method.ONLINE,
+        state=PaymentState.REQUESTED,
+        state_changed_at=now,
+        amount_minor=due.amount,
+        currency=cart.currency,
+        form_token=form_token,
+        payer_key_hash=hash_payer_key(payer_key),
+        created_at=now,
+    )
+    payment.next_check_at = next_check(payment, now=now)
+    commit(cart, payment, now=now, actor=actor)
+    _enqueue_for(CREATE_INTENT, payment, now=now)
+    return Requested(payment, is_new=True)
+
+
+def _no_cart(business: Business, token: str) -> Refusal:
+    order = Order.objects.filter(business=business, token=token).first()
+    return CartNotFound() if order is None else AlreadyPaid(order=order)
+
+
+def _account_in_use(business: Business) -> StripeAccount:
+    settings = PaymentSettings.objects.filter(business=business).first()
+    account = StripeAccount.objects.filter(business=business, state=StripeAccount.State.ACTIVE).first()
+    if account is None or settings is None or settings.gateway != PaymentSettings.Gateway.STRIPE:
+        raise GatewayNotConfigured
+    return account
+
+
+def _enqueue_for(kind: object, payment: Payment, *, now: datetime.datetime, priority: int = 0) -> None:
+    enqueue(
+        kind,  # type: ignore[arg-type]
+        business_id=payment.business_id,
+        account_id=payment.account_id,
+        payment_id=payment.id,
+        dedup_key=f"payment:{payment.id}",
+        priority=priority,
+        now=now,
+    )
+
+
+@transaction.atomic
+def request_cancel(*, payment_id: int, now: datetime.datetime, actor: str) -> Payment:
+    """Ask for a payment to be cancelled. The cart stays frozen until Stripe says `canceled`."""
+    sale, payment = locks.sale_of_payment(payment_id)
+    if payment.state in CANCELLABLE:
+        payment.checks = 0
+        move(sale, payment, PaymentState.CANCELLING, now=now, actor=actor)
+        payment.next_check_at = next_check(payment, now=now)
+        payment.save(update_fields=["next_check_at"])
+        _enqueue_for(CANCEL_INTENT, payment, now=now)
+    return payment
+
+
+@transaction.atomic
+def request_read(*, payment_id: int, now: datetime.datetime, priority: int = 0) -> None:
+    """Ask for the payment to be read at Stripe, because somebody came back and no event has."""
+    payment = Payment.objects.get(id=payment_id)
+    if payment.state not in FINAL and payment.intent_id:
+        _enqueue_for(READ_INTENT, payment, now=now, priority=priority)
+
+
+@transaction.atomic
+def check_again(*, limit: int, now: datetime.datetime) -> int:
+    """Queue the next step for payments that have been silent for too long; return how many."""
+    due = list(
+        Payment.objects.select_for_update(skip_locked=True, no_key=True)
+        .filter(next_check_at__lte=now)
+        .order_by("next_check_at")[:limit]
+    )
+    for payment in due:
+        payment.checks = min(payment.checks + 1, 1000)
+        payment.next_check_at = next_check(payment, now=now)
+        payment.save(update_fields=["checks", "next_check_at"])
+        if payment.state == PaymentState.CANCELLING:
+            kind = CANCEL_INTENT
+        elif payment.intent_id:
+            kind = READ_INTENT
+        else:
+            kind = CREATE_INTENT
+        _enqueue_for(kind, payment, now=now, priority=NOBODY_WAITS)
+    return len(due)
+
+
+# --- what comes back --------------------------------------------------------------------------------
+
+
+@transaction.atomic
+def settle(
+    *,
+    account_id: int,
+    snapshot: IntentSnapshot,
+    now: datetime.datetime,
+    actor: str = history.STRIPE,
+) -> Payment | None:
+    """Apply what Stripe says about an intent; return its payment, or None where it is not one of ours."""
+    found = find(account_id=account_id, snapshot=snapshot)
+    if found is None:
+        return None
+    sale, payment = locks.sale_of_payment(found.id)
+    apply(sale, payment, snapshot, now=now, actor=actor)
+    return payment
+
+
+def find(*, account_id: int, snapshot: IntentSnapshot) -> Payment | None:
+    """Find the payment of a snapshot: by its intent, or by our id in the metadata before we know the intent.
+
+    The second way is how an event that overtakes the API's answer is not lost.
+    """
+    payments = Payment.objects.filter(account_id=account_id)
+    payment = payments.filter(intent_id=snapshot.intent_id).first()
+    if payment is None and snapshot.payment_public_id:
+        payment = payments.filter(public_id=snapshot.payment_public_id).first()
+    return payment
+
+
+def apply(
+    sale: Sale, payment: Payment, snapshot: IntentSnapshot, *, now: datetime.datetime, actor: str
+) -> None:
+    """Bring a locked payment to what the snapshot says, and draw the consequences for its cart."""
+    if payment.intent_id is None:
+        payment.intent_id = snapshot.intent_id
+    elif payment.intent_id != snapshot.intent_id:
+        raise TwoIntents(f"payment {payment.id} has {payment.intent_id}, not {snapshot.intent_id}")
+    if snapshot.client_secret and payment.state not in FINAL:
+        payment.client_secret_sealed = seal(snapshot.client_secret)
+    target = _target(sale, payment, snapshot)
+    is_stale = (
+        snapshot.occurred_at is not None
+        and payment.snapshot_at is not None
+        and snapshot.occurred_at < payment.snapshot_at
+        and target not in FINAL
+    )
+    if is_stale and target != payment.state and payment.state not in FINAL:
+        _enqueue_for(READ_INTENT, payment, now=now)  # old news that disagrees: ask instead of guessing
+    if is_stale or target == payment.state:
+        payment.save()
+        return
+    _copy_facts(payment, snapshot)
+    if target in (PaymentState.SUCCEEDED, PaymentState.HELD):
+        _receive(sale, payment, snapshot, now=now)
+        target = PaymentState.HELD if payment.held_reason else PaymentState.SUCCEEDED
+    payment.checks = 0
+    if target not in FINAL:
+        payment.next_check_at = next_check(payment, now=now)
+    move(sale, payment, target, now=now, actor=actor, data={"intent": snapshot.intent_id})
+    finish(sale, now=now, actor=actor)
+
+
+class TwoIntents(Exception):
+    """Two intents claim one payment; nothing was changed and a person must look. A defect of ours."""
+
+
+def _target(sale: Sale, payment: Payment, snapshot: IntentSnapshot) -> str:
+    """Say where the snapshot takes the payment: nowhere from a final state, unless money came in."""
+    state = snapshot.state
+    if payment.state in (PaymentState.SUCCEEDED, PaymentState.HELD):
+        return payment.state
+    if state == PaymentState.SUCCEEDED:
+        return PaymentState.SUCCEEDED
+    if payment.state in FINAL:
+        return payment.state
+    if payment.state == PaymentState.CANCELLING and state not in FINAL:
+        return payment.state
+    return state
+
+
+def _copy_facts(payment: Payment, snapshot: IntentSnapshot) -> None:
+    if snapshot.occurred_at is not None:
+        payment.snapshot_at = max(payment.snapshot_at or snapshot.occurred_at, snapshot.occurred_at)
+    payment.charge_id = snapshot.charge_id or payment.charge_id
+    payment.card_brand = snapshot.card_brand or payment.card_brand
+    payment.card_last4 = snapshot.card_last4 or payment.card_last4
+    payment.decline_code = snapshot.decline_code
+    payment.failure_code = snapshot.failure_code
+
+
+def _receive(sale: Sale, payment: Payment, snapshot: IntentSnapshot, *, now: datetime.datetime) -> None:
+    """Record money that came in, and why it must be held, if it must. May freeze a cart that was reopened."""
+    received = snapshot.amount_received
+    asked = Money(payment.amount_minor, payment.currency)
+    payment.amount_received_minor = received.amount if received is not None else 0
+    payment.held_reason = ""
+    if received is None or received.currency != asked.currency:
+        payment.held_reason = HeldReason.CURRENCY
+    elif received != asked:
+        payment.held_reason = HeldReason.AMOUNT
+    elif sale.cart is None:
+        payment.held_reason = HeldReason.SECOND_SUCCESS if sale.order else HeldReason.CART_GONE
+    elif payment.state in FINAL:  # cancelled or failed: it no longer counts, does it still fit?
+        payment.held_reason = _fit_again(sale, payment, now=now)
+
+
+def _fit_again(sale: Sale, payment: Payment, *, now: datetime.datetime) -> str:
+    cart = sale.cart
+    assert cart is not None
+    if cart.state == CartState.OPEN:
+        priced = quote(cart)
+        if not priced.totals.lines or priced.totals.total.amount != payment.amount_minor:
+            return HeldReason.CART_CHANGED
+        freeze(cart, priced, now=now)
+        return ""
+    assert cart.frozen_total_minor is not None
+    fits = cart.committed_minor + payment.amount_minor <= cart.frozen_total_minor
+    return "" if fits else HeldReason.SECOND_SUCCESS
+
+
+__all__ = ["Cart", "Requested", "Source", "apply", "check_again", "find", "request", "request_cancel", "settle"]

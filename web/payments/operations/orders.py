@@ -1,0 +1,81 @@
+"""Turning a paid cart into an order: one transaction, once only, whoever comes first.
+
+The cart's row lock lets one caller through at a time; the unique cart reference on orders refuses a second
+order even if a lock were forgotten; the cart is deleted in the same transaction.
+"""
+
+from __future__ import annotations
+
+import datetime
+
+from web.payments import history
+from web.payments.jobs import SEND_RECEIPT, enqueue
+from web.payments.locks import Sale
+from web.payments.models import CartLine, Order, OrderLine
+from web.payments.pricing import Quote
+
+
+def make(sale: Sale, *, now: datetime.datetime, actor: str) -> Order:
+    """Make the order of a locked sale whose payments cover its frozen total; queue the receipt."""
+    cart = sale.cart
+    assert cart is not None
+    assert cart.frozen_quote is not None
+    quote = Quote.from_json(cart.frozen_quote)
+    totals = quote.totals
+    order = Order.objects.create(
+        business_id=cart.business_id,
+        location_id=cart.location_id,
+        cart_reference=cart.reference,
+        token=cart.token,
+        customer=cart.customer,
+        customer_name=cart.customer.name if cart.customer else cart.guest_name,
+        customer_email=cart.customer.email if cart.customer else cart.guest_email,
+        language=cart.customer.language if cart.customer else cart.language,
+        created_by_id=cart.created_by_id,
+        currency=cart.currency,
+        subtotal_minor=totals.subtotal.amount,
+        discount_minor=totals.discount.amount,
+        sales_tax_name=quote.sales_tax.name if quote.sales_tax else "",
+        sales_tax_rate=quote.sales_tax.rate if quote.sales_tax else 0,
+        sales_tax_minor=totals.sales_tax.amount,
+        additional_tax_name=quote.additional_tax.name if quote.additional_tax else "",
+        additional_tax_rate=quote.additional_tax.rate if quote.additional_tax else 0,
+        additional_tax_minor=totals.additional_tax.amount,
+        tip_minor=totals.tip.amount,
+        total_minor=totals.total.amount,
+        created_at=now,
+    )
+    OrderLine.objects.bulk_create(
+        OrderLine(
+            order=order,
+            item_id=line.item_id,
+            item_type=line.item_type,
+            description=line.description,
+            unit_price_minor=line.unit_price_minor,
+            quantity=line.quantity,
+            amount_minor=part.amount.amount,
+            discount_minor=part.discount.amount,
+            sales_tax_minor=part.sales_tax.amount,
+            additional_tax_minor=part.additional_tax.amount,
+        )
+        for line, part in zip(cart.lines.all(), totals.lines, strict=True)
+    )
+    for payment in sale.succeeded:
+        payment.order = order
+        payment.save(update_fields=["order"])
+    CartLine.objects.filter(cart=cart).delete()
+    cart.delete()
+    sale.cart, sale.order = None, order
+    history.record(
+        history.ORDER_MADE,
+        business_id=order.business_id,
+        cart_reference=order.cart_reference,
+        payment=None,
+        actor=actor,
+        now=now,
+        data={"order": order.number, "total": order.total_minor, "currency": order.currency},
+    )
+    enqueue(
+        SEND_RECEIPT, business_id=order.business_id, now=now, order_id=order.id, dedup_key=f"order:{order.id}"
+    )
+    return order

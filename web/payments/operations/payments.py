@@ -1,0 +1,109 @@
+"""Moving a payment: the one place where its state, its cart's committed sum and its history change together.
+
+Everything here runs inside the caller's transaction, on a sale that the caller has locked.
+"""
+
+from __future__ import annotations
+
+import datetime
+
+from web.payments import history
+from web.payments.locks import Sale
+from web.payments.models import Cart, Payment
+from web.payments.operations import orders
+from web.payments.pricing import Quote
+from web.payments.states import COMMITTED, FINAL, CartState, PaymentState, transition
+
+
+def freeze(cart: Cart, quote: Quote, *, now: datetime.datetime) -> None:
+    """Freeze the cart with what it costs: from here on payments must add up to exactly this."""
+    transition(cart, CartState.FROZEN, now=now)
+    cart.frozen_total_minor = quote.totals.total.amount
+    cart.frozen_quote = quote.as_json()
+    cart.save(
+        update_fields=["state", "state_changed_at", "frozen_total_minor", "frozen_quote", "committed_minor"]
+    )
+
+
+def commit(cart: Cart, payment: Payment, *, now: datetime.datetime, actor: str) -> None:
+    """Write a new payment and count it against its cart's total; the database refuses more than the total."""
+    payment.save(force_insert=True)
+    cart.committed_minor += payment.amount_minor
+    cart.save(update_fields=["committed_minor"])
+    history.record(
+        history.REQUESTED,
+        business_id=payment.business_id,
+        cart_reference=payment.cart_reference,
+        payment=payment,
+        to_state=payment.state,
+        actor=actor,
+        now=now,
+        data={"method": payment.method, "amount": payment.amount_minor, "currency": payment.currency},
+    )
+
+
+def move(
+    sale: Sale,
+    payment: Payment,
+    to: str,
+    *,
+    now: datetime.datetime,
+    actor: str,
+    data: dict[str, object] | None = None,
+) -> None:
+    """Move the payment to a state, with its history line and its cart's committed sum."""
+    before = payment.state
+    cause = transition(payment, to, now=now)
+    if to in FINAL:
+        payment.client_secret_sealed = ""
+        payment.next_check_at = None
+    counted, counts = before in COMMITTED, to in COMMITTED
+    if sale.cart is not None and counted != counts:
+        sale.cart.committed_minor += payment.amount_minor if counts else -payment.amount_minor
+        sale.cart.save(update_fields=["committed_minor"])
+    payment.save()
+    history.record(
+        history.MOVED,
+        business_id=payment.business_id,
+        cart_reference=payment.cart_reference,
+        payment=payment,
+        from_state=before,
+        to_state=to,
+        cause=cause,
+        actor=actor,
+        now=now,
+        data=data,
+    )
+
+
+def finish(sale: Sale, *, now: datetime.datetime, actor: str) -> None:
+    """Draw the consequence for the cart: paid in full makes the order, nothing left makes it open again.
+
+    With some money on it and nothing live the cart stays frozen: it is partly paid, to be completed or
+    refunded, never released.
+    """
+    cart = sale.cart
+    if cart is None or cart.state != CartState.FROZEN or sale.live:
+        return
+    received = sum(payment.amount_minor for payment in sale.succeeded)
+    if sale.succeeded and received == cart.frozen_total_minor:
+        orders.make(sale, now=now, actor=actor)
+    elif not sale.succeeded:
+        transition(cart, CartState.OPEN, now=now)
+        cart.frozen_total_minor, cart.frozen_quote = None, None
+        cart.save(update_fields=["state", "state_changed_at", "frozen_total_minor", "frozen_quote"])
+        history.record(
+            history.CART_REOPENED,
+            business_id=cart.business_id,
+            cart_reference=cart.reference,
+            payment=None,
+            actor=actor,
+            now=now,
+        )
+
+
+def next_check(payment: Payment, *, now: datetime.datetime) -> datetime.datetime:
+    """Say when a sweep should look at Stripe if nothing is heard: soon where money may be moving, then rarer."""
+    moving = {PaymentState.REQUESTED, PaymentState.UNKNOWN, PaymentState.PROCESSING, PaymentState.CANCELLING}
+    first = 15 if payment.state in moving else 60  # seconds; a customer typing a card number needs no looks
+    return now + datetime.timedelta(seconds=min(first * 2 ** min(payment.checks, 8), 3600))

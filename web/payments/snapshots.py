@@ -1,0 +1,66 @@
+"""Stripe's facts in our own terms, so that the ledger need not know Stripe. `tasks` builds them."""
+
+from __future__ import annotations
+
+import datetime
+import enum
+from dataclasses import dataclass
+
+from web.payments.money import Money
+from web.payments.states import PaymentState
+
+
+class Source(enum.Enum):
+    """Where a snapshot comes from: an event may be old news, a read or an answer is not."""
+
+    ANSWER = "answer"
+    READ = "read"
+    EVENT = "event"
+
+
+@dataclass(frozen=True, slots=True)
+class IntentSnapshot:
+    """A payment intent as it was at one moment.
+
+    `state` is the payment state that it stands for (never one of our own: requested, unknown, cancelling,
+    held, failed). `amount` is None where Stripe reported a currency or number that we cannot hold.
+    """
+
+    intent_id: str
+    state: PaymentState
+    amount: Money | None
+    amount_received: Money | None
+    source: Source
+    occurred_at: datetime.datetime | None  # Stripe's clock; None for a read, which is never old
+    payment_public_id: str = ""  # what we put into the metadata
+    charge_id: str = ""
+    card_brand: str = ""
+    card_last4: str = ""
+    decline_code: str = ""
+    failure_code: str = ""
+    client_secret: str = ""  # only in an answer to us
+
+    def __repr__(self) -> str:  # never the client secret
+        return f"IntentSnapshot({self.intent_id}, {self.state}, {self.amount}, {self.source.value})"
+
+
+class Verdict(enum.Enum):
+    """What an answer of Stripe says about a write."""
+
+    DONE = "done"
+    REFUSED = "refused"  # definite: it was not done, and asking again with the same key changes nothing
+    NOT_SENT = "not_sent"  # definite: it was not looked at (429, no connection); ask again, same key
+    UNKNOWN = "unknown"  # it may have been done; ask again with the same key
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back for an attempt. Carries nothing secret but the snapshot's client secret."""
+
+    verdict: Verdict
+    snapshot: IntentSnapshot | None = None
+    request_id: str = ""
+    http_status: int | None = None
+    error_code: str = ""
+    decline_code: str = ""
+    is_replay: bool = False
