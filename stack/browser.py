@@ -62,7 +62,7 @@ def playwrights_own() -> Path | None:
     if importlib.util.find_spec("playwright") is None:
         return None
     # In a process of its own, since Playwright's loop does not go together with one that already runs.
-    ask = "from playwright.sync_api import sync_playwright as start\nwith start() as p: print(p.chromium.executable_path)"
+    ask = "import playwright.sync_api as p\nwith p.sync_playwright() as r: print(r.chromium.executable_path)"
     try:
         told = subprocess.run(
             [sys.executable, "-c", ask], capture_output=True, text=True, timeout=60, check=True

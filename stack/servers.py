@@ -83,6 +83,8 @@ class GivenServer(_Stopping):
     def __init__(self, url: str) -> None:
         self.url = url
 
+    crashed = False  # not ours to notice
+
     def stop(self) -> None:
         """Do nothing: the server is not ours."""
 
@@ -170,10 +172,16 @@ class PostgresServer(_Stopping):
         create_database(self.url_of("postgres"), name)
         return self.url_of(name)
 
+    @property
+    def crashed(self) -> bool:
+        """Whether it ended without being asked to by us."""
+        return self._process is not None and not self._process.running
+
     def kill(self) -> None:
         """Kill every process of the server (SIGKILL); the data stay for `restart`."""
         if self._process is not None:
-            self._process.kill()
+            killed, self._process = self._process, None
+            killed.kill()
 
     def restart(self) -> None:
         """Bring the server up with its data: after `kill`, or stopping it cleanly before.
@@ -374,10 +382,16 @@ class RedisServer(_Stopping):
         with self._client() as client:
             client.flushall()
 
+    @property
+    def crashed(self) -> bool:
+        """Whether it ended without being asked to by us."""
+        return self._process is not None and not self._process.running
+
     def kill(self) -> None:
         """Kill it (SIGKILL); its append-only file stays for `restart`."""
         if self._process is not None:
-            self._process.kill()
+            killed, self._process = self._process, None
+            killed.kill()
 
     def restart(self) -> None:
         """Bring it up on the same port with its data: after `kill`, or stopping it cleanly before.
