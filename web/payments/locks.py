@@ -32,6 +32,10 @@ class Sale:
     def succeeded(self) -> list[Payment]:
         return [payment for payment in self.payments if payment.state == PaymentState.SUCCEEDED]
 
+    @property
+    def held(self) -> list[Payment]:
+        return [payment for payment in self.payments if payment.state == PaymentState.HELD]
+
     def payment(self, payment_id: int) -> Payment:
         return next(payment for payment in self.payments if payment.id == payment_id)
 

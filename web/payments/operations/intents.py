@@ -31,7 +31,7 @@ from web.payments.money import Money, largest_charge, smallest_charge
 from web.payments.operations.carts import BuyerIncomplete, CartNotFound, CartTooLarge
 from web.payments.operations.payments import commit, finish, freeze, move, next_check
 from web.payments.queries.quotes import quote
-from web.payments.snapshots import IntentSnapshot, Source
+from web.payments.snapshots import IntentSnapshot
 from web.payments.states import CANCELLABLE, FINAL, CartState, PaymentState
 
 
@@ -75,6 +75,12 @@ class NothingToPay(Refusal):
     next_step = _("You were not charged.")
 
 
+class MoneyHeld(Refusal):
+    code, kind, money_moved = "money_held", Kind.CONFLICT, True
+    message = _("Money has already come in for this cart and is being checked.")
+    next_step = _("Do not pay again. The front desk will complete the sale or give the money back.")
+
+
 class PaymentNotFound(Refusal):
     code, kind = "payment_not_found", Kind.MISSING
     message = _("We cannot find this payment.")
@@ -116,10 +122,11 @@ def request(
 
     The same form again, and any form while a payment of this cart is live, gets that payment back.
     """
-    cart = locks.cart(business_id=business.id, token=token)
-    if cart is None:
+    reference = Cart.objects.filter(business=business, token=token).values_list("reference", flat=True).first()
+    sale = None if reference is None else locks.sale(reference)
+    if sale is None or sale.cart is None:
         raise _no_cart(business, token)
-    sale = locks.sale(cart.reference)
+    cart = sale.cart
     repeated = Payment.objects.filter(business=business, form_token=form_token).first()
     if repeated is not None and repeated.cart_reference != cart.reference:
         raise FormReused
@@ -128,6 +135,8 @@ def request(
         return Requested(live, is_new=False)
     if repeated is not None:  # it ended without money; a new try needs a new form
         return Requested(repeated, is_new=False)
+    if sale.held:
+        raise MoneyHeld
 
     account = _account_in_use(business)
     priced = quote(cart)
@@ -283,18 +292,19 @@ def apply(
     is_stale = (
         snapshot.occurred_at is not None
         and payment.snapshot_at is not None
-        and snapshot.occurred_at < payment.snapshot_at
+        and snapshot.occurred_at <= payment.snapshot_at  # whole seconds: a tie proves nothing
         and target not in FINAL
     )
     if is_stale and target != payment.state and payment.state not in FINAL:
         _enqueue_for(READ_INTENT, payment, now=now)  # old news that disagrees: ask instead of guessing
+    if not is_stale and payment.state not in FINAL:
+        _copy_facts(payment, snapshot)
     if is_stale or target == payment.state:
         payment.save()
         return
-    _copy_facts(payment, snapshot)
-    if target in (PaymentState.SUCCEEDED, PaymentState.HELD):
+    if target == PaymentState.SUCCEEDED:
         _receive(sale, payment, snapshot, now=now)
-        target = PaymentState.HELD if payment.held_reason else PaymentState.SUCCEEDED
+        target = PaymentState.HELD if payment.held_reason else target
     payment.checks = 0
     if target not in FINAL:
         payment.next_check_at = next_check(payment, now=now)
@@ -359,5 +369,3 @@ def _fit_again(sale: Sale, payment: Payment, *, now: datetime.datetime) -> str:
     fits = cart.committed_minor + payment.amount_minor <= cart.frozen_total_minor
     return "" if fits else HeldReason.SECOND_SUCCESS
 
-
-__all__ = ["Cart", "Requested", "Source", "apply", "check_again", "find", "request", "request_cancel", "settle"]

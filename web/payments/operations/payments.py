@@ -79,8 +79,8 @@ def move(
 def finish(sale: Sale, *, now: datetime.datetime, actor: str) -> None:
     """Draw the consequence for the cart: paid in full makes the order, nothing left makes it open again.
 
-    With some money on it and nothing live the cart stays frozen: it is partly paid, to be completed or
-    refunded, never released.
+    With money on it, taken or held, and nothing live the cart stays frozen: it is to be completed or
+    refunded by a person, never released.
     """
     cart = sale.cart
     if cart is None or cart.state != CartState.FROZEN or sale.live:
@@ -88,7 +88,7 @@ def finish(sale: Sale, *, now: datetime.datetime, actor: str) -> None:
     received = sum(payment.amount_minor for payment in sale.succeeded)
     if sale.succeeded and received == cart.frozen_total_minor:
         orders.make(sale, now=now, actor=actor)
-    elif not sale.succeeded:
+    elif not sale.succeeded and not sale.held:
         transition(cart, CartState.OPEN, now=now)
         cart.frozen_total_minor, cart.frozen_quote = None, None
         cart.save(update_fields=["state", "state_changed_at", "frozen_total_minor", "frozen_quote"])

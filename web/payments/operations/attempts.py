@@ -1,0 +1,167 @@
+"""Writes to Stripe: opened before they are sent, concluded by what comes back.
+
+`begin` commits the key and the exact parameters; only then may the gateway call. If the process dies on
+any line after that, the next holder of the job finds the open attempt and sends the same key again.
+"""
+
+from __future__ import annotations
+
+import datetime
+
+from django.db import transaction
+
+from web.payments import history, jobs, locks
+from web.payments.jobs import Lease
+from web.payments.locks import Sale
+from web.payments.models import Attempt, Operation, Payment
+from web.payments.operations.intents import apply
+from web.payments.operations.payments import finish, move
+from web.payments.snapshots import Answer, Verdict
+from web.payments.states import AttemptState, PaymentState, transition
+
+# Stripe keeps a key at least 24 hours; a reuse after that would be executed anew.
+KEY_LIFE = datetime.timedelta(hours=23)
+
+
+class KeyTooOld(Exception):
+    """The open attempt's key may have been forgotten by Stripe: look before asking again."""
+
+
+@transaction.atomic(durable=True)
+def begin_create(
+    *, payment_id: int, parameters: dict[str, object], lease: Lease, now: datetime.datetime
+) -> Attempt | None:
+    """Open (or find) the attempt that creates the intent; None where nothing is left to create."""
+    _sale, payment = locks.sale_of_payment(payment_id)
+    if payment.intent_id is not None:
+        return None
+    open_attempt = locks.open_attempt(operation=Operation.CREATE_INTENT, payment_id=payment_id)
+    if open_attempt is None and payment.state not in (PaymentState.REQUESTED, PaymentState.UNKNOWN):
+        return None
+    return _begin(payment, Operation.CREATE_INTENT, open_attempt, parameters, lease, now)
+
+
+@transaction.atomic(durable=True)
+def begin_cancel(
+    *, payment_id: int, parameters: dict[str, object], lease: Lease, now: datetime.datetime
+) -> Attempt | None:
+    """Open (or find) the attempt that cancels; None where there is nothing (more) to cancel at Stripe.
+
+    A payment that was never sent is cancelled here and now. One whose creation has no certain answer has
+    to be created first (the caller sees `intent_id` None and an open attempt of `create_intent`).
+    """
+    sale, payment = locks.sale_of_payment(payment_id)
+    if payment.state != PaymentState.CANCELLING:
+        return None
+    if payment.intent_id is None:
+        if locks.open_attempt(operation=Operation.CREATE_INTENT, payment_id=payment_id) is None:
+            jobs.hold(lease)
+            move(sale, payment, PaymentState.CANCELLED, now=now, actor=history.WORKER)
+            finish(sale, now=now, actor=history.WORKER)
+        return None
+    open_attempt = locks.open_attempt(operation=Operation.CANCEL_INTENT, payment_id=payment_id)
+    return _begin(payment, Operation.CANCEL_INTENT, open_attempt, parameters, lease, now)
+
+
+def _begin(
+    payment: Payment,
+    operation: Operation,
+    open_attempt: Attempt | None,
+    parameters: dict[str, object],
+    lease: Lease,
+    now: datetime.datetime,
+) -> Attempt:
+    jobs.hold(lease)
+    if open_attempt is not None:
+        if now - open_attempt.first_sent_at > KEY_LIFE:
+            raise KeyTooOld(f"attempt {open_attempt.id} was first sent at {open_attempt.first_sent_at:%F %T}")
+        open_attempt.fence, open_attempt.sent_at = lease.fence, now
+        open_attempt.sends += 1
+        open_attempt.save(update_fields=["fence", "sent_at", "sends"])
+        attempt = open_attempt
+    else:
+        assert payment.account_id is not None
+        ordinal = Attempt.objects.filter(operation=operation, payment=payment).count() + 1
+        attempt = Attempt.objects.create(
+            account_id=payment.account_id,
+            operation=operation,
+            payment=payment,
+            key=f"paydesk-{operation}-{payment.public_id}-{ordinal}",
+            parameters=parameters,
+            fence=lease.fence,
+            state_changed_at=now,
+            first_sent_at=now,
+            sent_at=now,
+        )
+    _record(history.SENT, payment, now=now, data={"operation": operation, "key": attempt.key, "sends": attempt.sends})
+    return attempt
+
+
+@transaction.atomic(durable=True)
+def conclude(*, attempt_id: int, answer: Answer, lease: Lease, now: datetime.datetime) -> Payment:
+    """Write down what an attempt got, with its effect on the payment, and end the job where it is certain.
+
+    A fact is a fact: an answer is applied even when this claim of the job was lost meanwhile.
+    """
+    payment_id = Attempt.objects.values_list("payment_id", flat=True).get(id=attempt_id)
+    assert payment_id is not None
+    sale, payment = locks.sale_of_payment(payment_id)
+    attempt = locks.attempt(attempt_id)
+    attempt.request_id, attempt.http_status = answer.request_id, answer.http_status
+    attempt.error_code = answer.error_code
+    verdict = answer.verdict
+    if verdict is Verdict.REFUSED and attempt.sends > 1 and answer.http_status in (401, 403):
+        verdict = Verdict.UNKNOWN  # today's key is refused; that says nothing of what an earlier send did
+    if attempt.state in (AttemptState.SUCCEEDED, AttemptState.REFUSED):
+        pass  # another holder of the job was told first
+    elif verdict is Verdict.DONE:
+        transition(attempt, AttemptState.SUCCEEDED, now=now)
+    elif verdict is Verdict.REFUSED:
+        transition(attempt, AttemptState.REFUSED, now=now)
+    elif verdict is Verdict.UNKNOWN and attempt.state == AttemptState.SENT:
+        transition(attempt, AttemptState.UNKNOWN, now=now)
+    attempt.save()
+    _record(
+        history.ANSWERED,
+        payment,
+        now=now,
+        data={
+            "operation": attempt.operation,
+            "verdict": verdict.value,
+            "request": answer.request_id,
+            "status": answer.http_status,
+            "code": answer.error_code,
+            "replayed": answer.is_replay,
+        },
+    )
+    if answer.snapshot is not None:
+        apply(sale, payment, answer.snapshot, now=now, actor=history.WORKER)
+    elif attempt.operation == Operation.CREATE_INTENT and payment.intent_id is None:
+        _no_intent_yet(sale, payment, verdict, answer, now=now)
+    if verdict in (Verdict.DONE, Verdict.REFUSED):
+        jobs.complete(lease, now=now)
+    return payment
+
+
+def _no_intent_yet(
+    sale: Sale, payment: Payment, verdict: Verdict, answer: Answer, *, now: datetime.datetime
+) -> None:
+    if verdict is Verdict.UNKNOWN and payment.state == PaymentState.REQUESTED:
+        move(sale, payment, PaymentState.UNKNOWN, now=now, actor=history.WORKER)
+    elif verdict is Verdict.REFUSED and not payment.is_final:
+        payment.failure_code = answer.error_code
+        move(sale, payment, PaymentState.FAILED, now=now, actor=history.WORKER, data={"code": answer.error_code})
+        finish(sale, now=now, actor=history.WORKER)
+
+
+def _record(kind: str, payment: Payment, *, now: datetime.datetime, data: dict[str, object]) -> None:
+    history.record(
+        kind,
+        business_id=payment.business_id,
+        cart_reference=payment.cart_reference,
+        payment=payment,
+        actor=history.WORKER,
+        now=now,
+        data=data,
+    )
+

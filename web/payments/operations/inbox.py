@@ -1,0 +1,154 @@
+"""Stripe's events: stored once as they arrive, applied later in batches, at our own pace."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import structlog
+from django.db import connection, transaction
+
+from web.payments import history
+from web.payments.bell import bell
+from web.payments.jobs import Queue
+from web.payments.models import InboxEvent
+from web.payments.operations import intents
+from web.payments.snapshots import IntentSnapshot
+
+BATCH = 50  # events a transaction: one commit for many, and locks held for well under a second
+MAX_TRIES = 10
+FIRST_RETRY_SECONDS = 2
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """A verified event, ready to be stored. `payload_json` is the event without client secrets."""
+
+    event_id: str
+    event_type: str
+    object_id: str
+    occurred_at: datetime.datetime
+    payload_json: str
+
+
+def store(*, account_id: int, event: Arrived, now: datetime.datetime) -> bool:
+    """Store an event unless it is there, ring the bell; return whether it is new. One statement, one commit."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            INSERT INTO payments_inboxevent (account_id, event_id, event_type, object_id, occurred_at, received_at,
+                                             payload, state, tries, due_at, error)
+            VALUES (%s, %s, %s, %s, %s, %s, %s, 'received', 0, %s, '')
+            ON CONFLICT (account_id, event_id) DO NOTHING
+            """,
+            [
+                account_id,
+                event.event_id,
+                event.event_type,
+                event.object_id,
+                event.occurred_at,
+                now,
+                event.payload_json,
+                now,
+            ],
+        )
+        is_new = cursor.rowcount == 1
+    if is_new:
+        transaction.on_commit(lambda: bell.ring(Queue.WEBHOOKS))
+    return is_new
+
+
+# Builds a snapshot from an event's type and payload; None where the event is not about an intent of ours.
+Interpreter = Callable[[InboxEvent], IntentSnapshot | None]
+
+
+@transaction.atomic(durable=True)
+def apply_batch(*, interpret: Interpreter, now: datetime.datetime, limit: int = BATCH) -> int:
+    """Claim due events, apply them grouped by sale, and return how many were claimed.
+
+    Each group runs in a savepoint of its own: one that raises is tried again later, alone, and does not
+    hold up the others. Dying anywhere in here leaves every event of the batch as it was.
+    """
+    events = list(
+        InboxEvent.objects.select_for_update(skip_locked=True, no_key=True)
+        .filter(state=InboxEvent.State.RECEIVED, due_at__lte=now)
+        .order_by("due_at", "id")[:limit]
+    )
+    work = [(event, *_interpreted(event, interpret)) for event in events]
+    # Sales in ascending order of their references: two batches at once can wait for each other, never deadlock.
+    work.sort(key=lambda entry: (str(entry[2]), entry[0].occurred_at, entry[0].id))
+    for _reference, group in groupby(work, key=lambda entry: str(entry[2])):
+        entries = list(group)
+        try:
+            with transaction.atomic():
+                for event, snapshot, _ in entries:
+                    _apply(event, snapshot, now=now)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the event must stay and be seen
+            log.exception("inbox.failed", events=[event.event_id for event, _, _ in entries])
+            for event, _, _ in entries:
+                _put_off(event, error, now=now)
+    InboxEvent.objects.bulk_update(
+        events, ["state", "tries", "due_at", "error", "settled_at", "payment"], batch_size=BATCH
+    )
+    return len(events)
+
+
+def _interpreted(event: InboxEvent, interpret: Interpreter) -> tuple[Any, Any]:
+    """Return the event's snapshot and its sale's reference; the exception itself where it can't be read."""
+    try:
+        snapshot = interpret(event)
+    except Exception as error:  # noqa: BLE001 - an odd shape must not hold up the batch; raised again in its turn
+        return error, event.id
+    if snapshot is None:
+        return None, ""
+    payment = intents.find(account_id=event.account_id, snapshot=snapshot)
+    return snapshot, payment.cart_reference if payment else ""
+
+
+def _apply(event: InboxEvent, snapshot: IntentSnapshot | Exception | None, *, now: datetime.datetime) -> None:
+    if isinstance(snapshot, Exception):
+        raise snapshot
+    payment = None
+    if snapshot is not None:
+        payment = intents.settle(account_id=event.account_id, snapshot=snapshot, now=now)
+    event.tries += 1
+    event.settled_at, event.error = now, ""
+    event.state = InboxEvent.State.IGNORED if payment is None else InboxEvent.State.APPLIED
+    event.payment = payment
+    if payment is not None:
+        lag = now - event.received_at
+        history.record(
+            history.WEBHOOK,
+            business_id=payment.business_id,
+            cart_reference=payment.cart_reference,
+            payment=payment,
+            actor=history.STRIPE,
+            now=now,
+            data={
+                "event": event.event_id,
+                "type": event.event_type,
+                "received_at": event.received_at.isoformat(),
+                "lag_ms": round(lag.total_seconds() * 1000),
+            },
+        )
+
+
+def _put_off(event: InboxEvent, error: Exception, *, now: datetime.datetime) -> None:
+    event.tries += 1
+    event.payment, event.settled_at = None, None
+    event.error = type(error).__name__
+    if event.tries >= MAX_TRIES:
+        event.state = InboxEvent.State.DEAD
+    else:
+        event.state = InboxEvent.State.RECEIVED
+        event.due_at = now + datetime.timedelta(seconds=min(FIRST_RETRY_SECONDS * 2**event.tries, 600))
+
+
+def has_due(*, now: datetime.datetime) -> bool:
+    """Return whether events wait to be applied."""
+    return InboxEvent.objects.filter(state=InboxEvent.State.RECEIVED, due_at__lte=now).exists()
