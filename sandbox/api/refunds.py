@@ -1,0 +1,213 @@
+"""Refunds: whole or partial, never beyond the charge; "succeeded" is not final, as in life."""
+
+from sandbox import cards, money
+from sandbox.api import balance
+from sandbox.errors import StripeError, invalid, unexpected_state
+from sandbox.ids import new_id, token
+from sandbox.operations import job, operation
+from sandbox.params import merge_metadata
+from sandbox.shapes import page
+from sandbox.world import Obj, Tx
+
+_REFERENCE_SECONDS = 0.3  # the bank's reference arrives after the refund, and updates it
+
+
+@operation("refunds.create", "POST", "/v1/refunds")
+def create(tx: Tx, params: Obj) -> Obj:
+    """Refund a charge, or the successful charge of a payment intent."""
+    charge = _charge_of(tx, params)
+    left = charge["amount_captured"] - charge["amount_refunded"]
+    if charge["refunded"] or left <= 0:
+        raise StripeError(
+            400,
+            f"Charge {charge['id']} has already been refunded.",
+            code="charge_already_refunded",
+            executed=True,
+        )
+    if charge["disputed"]:
+        raise StripeError(400, f"Charge {charge['id']} has been charged back; cannot issue a refund.",
+                          code="charge_disputed", executed=True)  # fmt: skip
+    amount = params.get("amount", left)
+    if amount < 1:
+        raise invalid("Invalid positive integer", "amount", "parameter_invalid_integer")
+    if amount > left:
+        shown = money.display(amount, charge["currency"])
+        rest = money.display(left, charge["currency"])
+        raise StripeError(
+            400,
+            f"Refund amount ({shown}) is greater than unrefunded amount on charge ({rest})",
+            param="amount",
+            executed=True,
+        )
+    card = cards.by_fingerprint(charge["payment_method_details"]["card"]["fingerprint"])
+    return issue(
+        tx, charge, amount, params, pending=card.refund == "pending", fails=card.refund == "failed_later"
+    )
+
+
+def issue(
+    tx: Tx, charge: Obj, amount: int, params: Obj, *, pending: bool = False, fails: bool = False
+) -> Obj:
+    """Stage a refund of an allowed amount, with its events and what happens to it later."""
+    refund: Obj = {
+        "id": new_id("refund"),
+        "object": "refund",
+        "amount": amount,
+        "balance_transaction": None,
+        "charge": charge["id"],
+        "created": tx.now,
+        "currency": charge["currency"],
+        "destination_details": {
+            "card": {"reference": None, "reference_status": "pending",
+                     "reference_type": "acquirer_reference_number", "type": "refund"},
+            "type": "card",
+        },
+        "metadata": merge_metadata({}, params.get("metadata")),
+        "payment_intent": charge["payment_intent"],
+        "reason": params.get("reason"),
+        "receipt_number": None,
+        "source_transfer_reversal": None,
+        "status": "pending" if pending else "succeeded",
+        "transfer_reversal": None,
+    }  # fmt: skip
+    if pending:
+        refund["pending_reason"] = "processing"
+    else:
+        refund["balance_transaction"] = balance.record(tx, refund, -amount, "refund")["id"]
+    tx.put(refund)
+    total = charge["amount_refunded"] + amount
+    done = tx.change(charge, amount_refunded=total, refunded=total >= charge["amount_captured"])
+    tx.emit("refund.created", refund)
+    tx.emit("charge.refunded", done, before=charge)
+    tx.after(_REFERENCE_SECONDS, "fail_refund" if fails else "finish_refund", refund["id"])
+    return refund
+
+
+def release(tx: Tx, charge: Obj) -> None:
+    """Let an uncaptured authorisation go: Stripe shows it as refunded, though no money moved."""
+    done = tx.change(charge, amount_refunded=charge["amount"], refunded=True)
+    tx.emit("charge.refunded", done, before=charge)
+
+
+@job("finish_refund")
+def finish(tx: Tx, refund_id: str) -> None:
+    """Bring the bank's reference; a pending refund succeeds with it."""
+    old = tx.get("refund", refund_id)
+    if old is None or old["status"] not in ("pending", "succeeded"):
+        return
+    details = old["destination_details"]
+    number = "".join(str(ord(letter) % 10) for letter in token(23))
+    changed: Obj = {
+        "status": "succeeded",
+        "destination_details": {
+            **details,
+            "card": {**details["card"], "reference": number, "reference_status": "available"},
+        },
+    }
+    if old["balance_transaction"] is None:
+        changed["balance_transaction"] = balance.record(tx, old, -old["amount"], "refund")["id"]
+    refund = tx.change({name: value for name, value in old.items() if name != "pending_reason"}, **changed)
+    tx.emit("refund.updated", refund, before=old)
+
+
+@job("fail_refund")
+def fail(tx: Tx, refund_id: str) -> None:
+    """Turn a succeeded refund into a failed one: the money is back on the account's balance."""
+    old = tx.get("refund", refund_id)
+    if old is None or old["status"] in ("failed", "canceled"):
+        return
+    back = balance.record(tx, old, old["amount"], "refund_failure")
+    refund = tx.change(
+        old,
+        status="failed",
+        failure_reason="expired_or_canceled_card",
+        failure_balance_transaction=back["id"],
+    )
+    _give_back(tx, refund)
+    tx.emit("refund.failed", refund)
+    tx.emit("refund.updated", refund, before=old)
+
+
+def _give_back(tx: Tx, refund: Obj) -> None:
+    charge = tx.need("charge", refund["charge"])
+    done = tx.change(charge, amount_refunded=charge["amount_refunded"] - refund["amount"], refunded=False)
+    tx.emit("charge.updated", done, before=charge)
+
+
+def _charge_of(tx: Tx, params: Obj) -> Obj:
+    if "charge" in params and "payment_intent" in params:
+        charge = tx.need("charge", params["charge"], "charge")
+        if charge["payment_intent"] != params["payment_intent"]:
+            raise invalid("The charge does not belong to the payment_intent.", "charge")
+    elif "payment_intent" in params:
+        intent = tx.need("payment_intent", params["payment_intent"], "payment_intent")
+        found = tx.get("charge", intent["latest_charge"]) if intent["latest_charge"] else None
+        if found is None or not found["paid"]:
+            raise StripeError(
+                400,
+                f"This PaymentIntent ({intent['id']}) does not have a successful charge to refund.",
+                executed=True,
+            )
+        charge = found
+    elif "charge" in params:
+        charge = tx.need("charge", params["charge"], "charge")
+    else:
+        raise invalid(
+            "One of the following params should be provided for this request: payment_intent or charge.",
+            code="parameter_missing",
+        )
+    if not charge["paid"]:
+        raise StripeError(
+            400, f"Charge {charge['id']} was not successful; it cannot be refunded.", executed=True
+        )
+    if not charge["captured"] and not charge["refunded"]:
+        intent = tx.need("payment_intent", charge["payment_intent"])
+        raise unexpected_state(
+            "This PaymentIntent could not be refunded because it has a status of requires_capture; cancel it "
+            "instead.",
+            intent,
+        )
+    return charge
+
+
+@operation("refunds.list", "GET", "/v1/refunds")
+def list_all(tx: Tx, params: Obj) -> Obj:
+    """List refunds, by charge or payment intent."""
+    wanted = {name: params[name] for name in ("charge", "payment_intent") if name in params}
+    return page(
+        tx, "refund", params, "/v1/refunds", lambda refund: all(refund[n] == v for n, v in wanted.items())
+    )
+
+
+@operation("refunds.retrieve", "GET", "/v1/refunds/{}")
+def retrieve(tx: Tx, _: Obj, refund_id: str) -> Obj:
+    """Return one refund."""
+    return tx.need("refund", refund_id)
+
+
+@operation("refunds.update", "POST", "/v1/refunds/{}")
+def update(tx: Tx, params: Obj, refund_id: str) -> Obj:
+    """Change a refund's metadata; nothing else can be changed."""
+    old = tx.need("refund", refund_id)
+    refund = tx.change(old, metadata=merge_metadata(old["metadata"], params.get("metadata", {})))
+    if refund != old:
+        tx.emit("refund.updated", refund, before=old)
+    return refund
+
+
+@operation("refunds.cancel", "POST", "/v1/refunds/{}/cancel")
+def cancel(tx: Tx, _: Obj, refund_id: str) -> Obj:
+    """Cancel a refund that waits for the customer; card refunds never do, so they are refused."""
+    old = tx.need("refund", refund_id)
+    if old["status"] != "requires_action":
+        raise StripeError(
+            400,
+            f"Refund {refund_id} cannot be canceled because it has a status of {old['status']}. Only refunds "
+            f"with "
+            "status requires_action can be canceled.",
+            executed=True,
+        )
+    refund = tx.change(old, status="canceled")
+    _give_back(tx, refund)
+    tx.emit("refund.updated", refund, before=old)
+    return refund

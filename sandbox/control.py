@@ -1,0 +1,241 @@
+"""The control API under ``/_sandbox/``: what a test, a drill or a person needs beyond what Stripe offers.
+
+It asks for no key: the sandbox belongs on a loopback address and never holds anything real.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from sandbox import keys
+from sandbox.api import paying
+from sandbox.api.webhook_endpoints import ROLL_SECONDS, roll_secret
+from sandbox.errors import StripeError, invalid, missing
+from sandbox.server import CORS, Sandbox
+from sandbox.world import Obj, Tx
+
+Action = Callable[[Sandbox, Obj, list[str], str], Awaitable[Any]]
+_ACTIONS: dict[tuple[str, str, int], Action] = {}
+
+
+def action(method: str, name: str, ids: int = 0) -> Callable[[Action], Action]:
+    """Register a control: ``/_sandbox/{name}`` with that many ids behind it."""
+
+    def register(run: Action) -> Action:
+        _ACTIONS[method, name, ids] = run
+        return run
+
+    return register
+
+
+async def handle(sandbox: Sandbox, request: web.BaseRequest) -> web.Response | None:
+    """Answer a control request, or return None when there is no such control."""
+    parts = request.path.removeprefix("/_sandbox/").strip("/").split("/")
+    name, ids = parts[0], parts[1:]
+    if len(parts) == 3 and (request.method, f"{parts[0]}/{parts[2]}", 1) in _ACTIONS:
+        name, ids = f"{parts[0]}/{parts[2]}", [parts[1]]
+    elif len(parts) == 2 and (request.method, "/".join(parts), 0) in _ACTIONS:
+        name, ids = "/".join(parts), []
+    run = _ACTIONS.get((request.method, name, len(ids)))
+    if run is None:
+        return None
+    try:
+        answer = await run(sandbox, await _json(request), ids, f"http://{request.host}")
+        await sandbox.store.settled()
+        status = 200
+    except StripeError as error:
+        status, answer = error.status, error.body("req_control", sandbox.clock.now())
+    except (KeyError, TypeError, ValueError) as error:
+        status, answer = (
+            400,
+            {"error": {"type": "invalid_request_error", "message": f"Bad control: {error!r}"}},
+        )
+    return web.Response(
+        status=status, body=orjson.dumps(answer), content_type="application/json", headers=CORS
+    )
+
+
+async def _json(request: web.BaseRequest) -> Obj:
+    raw = await request.read()
+    if not raw:
+        return dict(request.query)
+    try:
+        given = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        raise invalid("The body must be JSON.") from None
+    if not isinstance(given, dict):
+        raise invalid("The body must be a JSON object.")
+    return given
+
+
+@action("GET", "health")
+async def health(sandbox: Sandbox, _: Obj, __: list[str], ___: str) -> Obj:
+    """Return that it runs, its time, and how much waits."""
+    pending = sum(delivery.status == "pending" for delivery in sandbox.sender.deliveries.values())
+    return {"ok": True, "now": sandbox.clock.now(), "accounts": len(sandbox.world.books), "pending": pending}
+
+
+@action("GET", "clock")
+async def read_clock(sandbox: Sandbox, _: Obj, __: list[str], ___: str) -> Obj:
+    """Return the sandbox's time."""
+    return {"now": sandbox.clock.now(), "offset": sandbox.clock.offset}
+
+
+@action("POST", "clock")
+async def advance(sandbox: Sandbox, given: Obj, _: list[str], __: str) -> Obj:
+    """Move the clock forward; what falls due happens."""
+    sandbox.clock.advance(float(given["advance"]))
+    sandbox.remember("clock", sandbox.clock.offset)
+    sandbox.sender.wake()
+    return {"now": sandbox.clock.now(), "offset": sandbox.clock.offset}
+
+
+@action("GET", "faults")
+async def list_faults(sandbox: Sandbox, _: Obj, __: list[str], ___: str) -> Obj:
+    """Return the faults in force and how often each struck."""
+    return {"data": [fault.shown() for fault in sandbox.faults.active]}
+
+
+@action("POST", "faults")
+async def add_fault(sandbox: Sandbox, given: Obj, _: list[str], __: str) -> Obj:
+    """Arm a fault."""
+    return sandbox.faults.add(given).shown()
+
+
+@action("DELETE", "faults")
+async def clear_faults(sandbox: Sandbox, _: Obj, __: list[str], ___: str) -> Obj:
+    """Disarm every fault."""
+    sandbox.faults.clear()
+    return {"data": []}
+
+
+@action("POST", "config")
+async def configure(sandbox: Sandbox, given: Obj, _: list[str], __: str) -> Obj:
+    """Change latency or locking while running."""
+    if "latency_ms" in given:
+        sandbox.latency = max(0.0, float(given["latency_ms"]) / 1000)
+    if "lock_conflicts" in given:
+        sandbox.lock_conflicts = bool(given["lock_conflicts"])
+    return {"latency_ms": int(sandbox.latency * 1000), "lock_conflicts": sandbox.lock_conflicts}
+
+
+@action("POST", "keys/revoke")
+async def revoke(sandbox: Sandbox, given: Obj, _: list[str], __: str) -> Obj:
+    """Revoke all keys of an account (``account``) or one (``key``)."""
+    sandbox.revoked.add(_revocable(given))
+    sandbox.remember("revoked", sorted(sandbox.revoked))
+    return {"revoked": len(sandbox.revoked)}
+
+
+@action("POST", "keys/restore")
+async def restore(sandbox: Sandbox, given: Obj, _: list[str], __: str) -> Obj:
+    """Take a revocation back."""
+    sandbox.revoked.discard(_revocable(given))
+    sandbox.remember("revoked", sorted(sandbox.revoked))
+    return {"revoked": len(sandbox.revoked)}
+
+
+def _revocable(given: Obj) -> str:
+    return str(given["account"]) if "account" in given else keys.digest(str(given["key"]))
+
+
+@action("GET", "books", 1)
+async def books(sandbox: Sandbox, _: Obj, ids: list[str], __: str) -> Obj:
+    """Return every intent, charge and refund of an account, with what is needed to compare books."""
+    fields = {
+        "payment_intent": ("id", "status", "amount", "amount_received", "amount_capturable", "currency",
+                           "metadata",
+                           "latest_charge", "customer", "created"),
+        "charge": ("id", "status", "amount", "amount_captured", "amount_refunded", "captured", "paid",
+                   "refunded", "currency", "metadata", "payment_intent", "created"),
+        "refund": ("id", "status", "amount", "currency", "metadata", "charge", "payment_intent", "created"),
+    }  # fmt: skip
+    book = sandbox.world.book(ids[0])
+    return {
+        "account": f"acct_{ids[0]}",
+        **{
+            f"{kind}s": [{name: obj.get(name) for name in names} for obj in book.shelf(kind).items.values()]
+            for kind, names in fields.items()
+        },
+    }
+
+
+@action("GET", "events", 1)
+async def events(sandbox: Sandbox, _: Obj, ids: list[str], __: str) -> Obj:
+    """Return an account's events, oldest first, each with its deliveries."""
+    book = sandbox.world.book(ids[0])
+    return {
+        "data": [
+            {
+                "id": event["id"],
+                "type": event["type"],
+                "created": event["created"],
+                "object": event["data"]["object"]["id"],
+                "deliveries": [asdict(d) for d in sandbox.sender.by_event.get((ids[0], event["id"]), [])],
+            }
+            for event in book.shelf("event").items.values()
+        ]
+    }
+
+
+@action("GET", "deliveries", 1)
+async def deliveries(sandbox: Sandbox, _: Obj, ids: list[str], __: str) -> Obj:
+    """Return every delivery of an account."""
+    return {"data": [asdict(d) for d in sandbox.sender.deliveries.values() if d.account == ids[0]]}
+
+
+@action("POST", "events/resend", 1)
+async def resend(sandbox: Sandbox, given: Obj, ids: list[str], _: str) -> Obj:
+    """Send an event again, to all enabled endpoints or to ``endpoint``."""
+    account = find_account(sandbox, "event", ids[0])
+    return {"deliveries": sandbox.sender.resend(account, ids[0], given.get("endpoint"))}
+
+
+@action("POST", "webhook_endpoints/roll_secret", 1)
+async def roll(sandbox: Sandbox, given: Obj, ids: list[str], _: str) -> Obj:
+    """Roll an endpoint's secret; both sign for ``overlap_seconds``."""
+    tx = sandbox.world.begin(find_account(sandbox, "webhook_endpoint", ids[0]))
+    secret = roll_secret(tx, ids[0], int(given.get("overlap_seconds", ROLL_SECONDS)))
+    tx.commit()
+    return {"id": ids[0], "secret": secret}
+
+
+@action("POST", "payment_intents/authenticate", 1)
+async def authenticate(sandbox: Sandbox, given: Obj, ids: list[str], base: str) -> Obj:
+    """Finish 3-D Secure: ``outcome`` is ``authorise`` or ``fail``."""
+    if given.get("outcome") not in ("authorise", "fail"):
+        raise invalid("outcome must be authorise or fail", "outcome")
+    tx, intent = intent_for_page(sandbox, ids[0], base)
+    done = paying.authenticate(tx, intent, given["outcome"] == "authorise")
+    tx.commit()
+    return {"id": done["id"], "status": done["status"]}
+
+
+@action("POST", "reset")
+async def reset(sandbox: Sandbox, _: Obj, __: list[str], ___: str) -> Obj:
+    """Forget every object, event, delivery, key and fault; the clock keeps its time."""
+    sandbox.world.books.clear()
+    sandbox.sender.clear()
+    sandbox.keys.clear()
+    sandbox.faults.clear()
+    sandbox.revoked.clear()
+    sandbox.store.clear()
+    sandbox.remember("clock", sandbox.clock.offset)
+    return {"ok": True}
+
+
+def find_account(sandbox: Sandbox, kind: str, object_id: str) -> str:
+    """Return the slug of the account that has an object."""
+    for slug, book in sandbox.world.books.items():
+        if object_id in book.shelf(kind).items:
+            return slug
+    raise missing(kind, object_id)
+
+
+def intent_for_page(sandbox: Sandbox, intent_id: str, base: str) -> tuple[Tx, Obj]:
+    """Return a transaction and the intent, for a page that knows only the intent's id."""
+    tx = sandbox.world.begin(find_account(sandbox, "payment_intent", intent_id), base_url=base)
+    return tx, tx.need("payment_intent", intent_id)

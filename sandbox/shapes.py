@@ -1,0 +1,167 @@
+"""Shapes of answers: expansion of ids, list pages with cursors, and what a publishable key may see."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from sandbox.errors import invalid
+from sandbox.ids import kind_of
+from sandbox.world import Obj, Tx
+
+MAX_DEPTH = 4  # Stripe's limit on one expand path
+DEFAULT_LIMIT, MAX_LIMIT = 10, 100
+
+_EXPANDABLE: Mapping[str, frozenset[str]] = {
+    "payment_intent": frozenset(
+        ["customer", "latest_charge", "payment_method", "application", "on_behalf_of", "review", "source"]
+    ),
+    "charge": frozenset(
+        [
+            "balance_transaction",
+            "customer",
+            "failure_balance_transaction",
+            "payment_intent",
+            "refunds",
+            "review",
+            "application",
+            "application_fee",
+            "on_behalf_of",
+            "source_transfer",
+            "transfer",
+        ]
+    ),
+    "refund": frozenset(
+        [
+            "balance_transaction",
+            "charge",
+            "customer",
+            "failure_balance_transaction",
+            "payment_intent",
+            "payment_method",
+            "source_transfer_reversal",
+            "transfer_reversal",
+        ]
+    ),
+    "payment_method": frozenset({"customer"}),
+    "balance_transaction": frozenset({"source"}),
+    "customer": frozenset(
+        ["default_source", "sources", "subscriptions", "tax_ids", "test_clock", "tax", "cash_balance"]
+    ),
+}
+_PUBLIC_INTENT = [
+    "id",
+    "object",
+    "amount",
+    "amount_details",
+    "automatic_payment_methods",
+    "canceled_at",
+    "cancellation_reason",
+    "capture_method",
+    "client_secret",
+    "confirmation_method",
+    "created",
+    "currency",
+    "description",
+    "last_payment_error",
+    "livemode",
+    "next_action",
+    "payment_method",
+    "payment_method_configuration_details",
+    "payment_method_types",
+    "processing",
+    "receipt_email",
+    "setup_future_usage",
+    "shipping",
+    "source",
+    "status",
+]
+
+
+def expand(tx: Tx, obj: Obj, paths: Iterable[str]) -> Obj:
+    """Return the object with the ids on each path (``a.b.c``) replaced by the objects they name."""
+    for path in paths:
+        parts = path.split(".")
+        if len(parts) > MAX_DEPTH:
+            raise invalid(
+                f"You cannot expand more than {MAX_DEPTH} levels of a property. Property: {path}", "expand"
+            )
+        obj = _expand(tx, obj, parts, path)
+    return obj
+
+
+def _expand(tx: Tx, obj: Obj, parts: list[str], path: str) -> Obj:
+    name, rest = parts[0], parts[1:]
+    if obj.get("object") == "list" and name == "data":
+        return {
+            **obj,
+            "data": [_expand(tx, item, rest, path) for item in obj["data"]] if rest else obj["data"],
+        }
+    if name not in _EXPANDABLE.get(obj.get("object", ""), ()):
+        raise invalid(f"This property cannot be expanded ({path}).", "expand")
+    value = obj.get(name)
+    if name == "refunds":
+        value = value or refunds_of(tx, obj)
+    elif isinstance(value, str):
+        value = tx.get(kind_of(value) or "", value) or value
+    if rest and isinstance(value, dict) and "object" in value:
+        value = _expand(tx, value, rest, path)
+    return {**obj, name: value} if name in obj or value is not None else obj
+
+
+def refunds_of(tx: Tx, charge: Obj) -> Obj:
+    """Return the list of a charge's refunds, which Stripe includes only when asked."""
+    found = tx.find("refund", "charge", charge["id"])[::-1]
+    return {
+        "object": "list",
+        "data": found[:DEFAULT_LIMIT],
+        "has_more": len(found) > DEFAULT_LIMIT,
+        "url": f"/v1/charges/{charge['id']}/refunds",
+    }
+
+
+def page(
+    tx: Tx, kind: str, params: Mapping[str, Any], url: str, keep: Callable[[Obj], bool] = lambda _: True
+) -> Obj:
+    """Return one page of a list, newest first, by Stripe's cursors."""
+    limit = params.get("limit", DEFAULT_LIMIT)
+    if not 1 <= limit <= MAX_LIMIT:
+        word = "greater than or equal to 1" if limit < 1 else f"less than or equal to {MAX_LIMIT}"
+        raise invalid(f"This value must be {word}.", "limit", "parameter_invalid_integer")
+    after, before = params.get("starting_after"), params.get("ending_before")
+    if after and before:
+        raise invalid("You can only pass one of these parameters: starting_after, ending_before.")
+    shelf = tx.book.shelf(kind)
+    for name, cursor in (("starting_after", after), ("ending_before", before)):
+        if cursor and cursor not in shelf.seqs:
+            raise invalid(f"No such {kind}: '{cursor}'", name, "resource_missing")
+    bounds = params.get("created") or {}
+    source = shelf.oldest_first(before) if before else shelf.newest_first(after)
+    found: list[Obj] = []
+    for obj in source:
+        if bounds and not within(obj["created"], bounds):
+            continue
+        if keep(obj):
+            found.append(obj)
+            if len(found) > limit:
+                break
+    data = found[:limit]
+    return {
+        "object": "list",
+        "data": data[::-1] if before else data,
+        "has_more": len(found) > limit,
+        "url": url,
+    }
+
+
+def within(moment: int, bounds: Mapping[str, int]) -> bool:
+    """Return whether a time lies in ``{gt, gte, lt, lte}``."""
+    return (
+        moment > bounds.get("gt", -1)
+        and moment >= bounds.get("gte", 0)
+        and ("lt" not in bounds or moment < bounds["lt"])
+        and ("lte" not in bounds or moment <= bounds["lte"])
+    )
+
+
+def public_intent(intent: Obj) -> Obj:
+    """Return the part of an intent that the publishable key may read: no metadata, no customer."""
+    return {name: intent[name] for name in _PUBLIC_INTENT if name in intent}

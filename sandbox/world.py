@@ -1,0 +1,242 @@
+"""The working set: every account's objects in memory, changed only through a transaction.
+
+Stored objects are never mutated: a change makes a new dictionary. So an event may share its snapshot with the
+book,
+and a transaction that is refused leaves no trace. Operations run without awaiting, hence one at a time.
+"""
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import orjson
+
+from sandbox import API_VERSION
+from sandbox.clock import Clock
+from sandbox.errors import missing
+from sandbox.ids import new_id, token
+from sandbox.store import Row, Store
+
+Obj = dict[str, Any]
+
+#: Fields looked up often; an index may hold too much (readers filter again), never too little.
+_INDEXED = {
+    "charge": ("payment_intent", "payment_method"),
+    "refund": ("charge", "payment_intent"),
+    "balance_transaction": ("source",),
+    "payment_method": ("customer",),
+}
+
+
+class Shelf:
+    """The objects of one kind in one account, in order of creation."""
+
+    def __init__(self) -> None:
+        self.items: dict[str, Obj] = {}
+        self.seqs: dict[str, int] = {}
+        self._order: list[tuple[int, str]] = []
+        self._index: dict[tuple[str, str], list[str]] = {}
+
+    def put(self, obj: Obj, seq: int) -> None:
+        """Store or replace an object; its place in the order is that of its first storing."""
+        object_id = obj["id"]
+        old = self.items.get(object_id)
+        if old is None:
+            self.seqs[object_id] = seq
+            self._order.append((seq, object_id))
+        self.items[object_id] = obj
+        for name in _INDEXED.get(obj["object"], ()):
+            value = obj.get(name)
+            if value is not None and (old is None or old.get(name) != value):
+                self._index.setdefault((name, value), []).append(object_id)
+
+    def drop(self, object_id: str) -> None:
+        """Forget an object; its place in the order stays and is skipped."""
+        self.items.pop(object_id, None)
+
+    def find(self, name: str, value: str) -> list[Obj]:
+        """Return the objects whose indexed field has that value, oldest first."""
+        ids = dict.fromkeys(self._index.get((name, value), ()))
+        found = [self.items[i] for i in ids if i in self.items and self.items[i].get(name) == value]
+        return sorted(found, key=lambda obj: self.seqs[obj["id"]])
+
+    def newest_first(self, after: str | None = None) -> Iterator[Obj]:
+        """Yield objects from the newest, or from the one created before ``after``."""
+        at = bisect_left(self._order, (self.seqs[after], "")) if after else len(self._order)
+        for index in range(at - 1, -1, -1):
+            obj = self.items.get(self._order[index][1])
+            if obj is not None:
+                yield obj
+
+    def oldest_first(self, after: str) -> Iterator[Obj]:
+        """Yield the objects created after ``after``, oldest first."""
+        for index in range(bisect_left(self._order, (self.seqs[after], "")) + 1, len(self._order)):
+            obj = self.items.get(self._order[index][1])
+            if obj is not None:
+                yield obj
+
+
+class Book:
+    """Everything one Stripe account has."""
+
+    def __init__(self, slug: str) -> None:
+        self.slug = slug
+        self.shelves: dict[str, Shelf] = {}
+
+    def shelf(self, kind: str) -> Shelf:
+        """Return the shelf of a kind, empty at first."""
+        found = self.shelves.get(kind)
+        if found is None:
+            found = self.shelves[kind] = Shelf()
+        return found
+
+
+class World:
+    """All accounts, the clock and the file they are kept in."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self.store = store
+        self.clock = clock
+        self.books: dict[str, Book] = {}
+        self._seq = 0
+        #: Called with (account, event) inside a commit; returns the rows of the deliveries it planned.
+        self.on_event: Callable[[str, Obj], list[Row]] = lambda _account, _event: []
+        #: Called with (due, account, job, object id) inside a commit; returns the rows of the timer.
+        self.on_timer: Callable[[float, str, str, str], list[Row]] = lambda *_: []
+        #: Of (account, event id): how many deliveries are pending, and whether the others all succeeded.
+        self.fate: Callable[[str, str], tuple[int, bool]] = lambda _account, _event: (0, True)
+        #: How many endpoints would hear of an event, which the event itself says.
+        self.listeners: Callable[[str, str], int] = lambda _account, _kind: 0
+
+    def load(self) -> None:
+        """Read the objects of every account back into memory."""
+        for account, _, seq, body in self.store.load("object"):
+            obj = orjson.loads(body)
+            self.book(account).shelf(obj["object"]).put(obj, seq)
+            self._seq = max(self._seq, seq)
+
+    def book(self, slug: str) -> Book:
+        """Return an account's book; the first use of a key opens it."""
+        found = self.books.get(slug)
+        if found is None:
+            found = self.books[slug] = Book(slug)
+        return found
+
+    def next_seq(self) -> int:
+        """Return the next number in the order of first writing."""
+        self._seq += 1
+        return self._seq
+
+    def begin(self, account: str, **context: Any) -> "Tx":
+        """Open a transaction on one account."""
+        return Tx(self, self.book(account), **context)
+
+
+class Tx:
+    """One operation's changes: staged, then applied and queued for the file in one step, or dropped."""
+
+    def __init__(
+        self,
+        world: World,
+        book: Book,
+        *,
+        request_id: str | None = None,
+        idempotency_key: str | None = None,
+        base_url: str = "",
+        publishable: bool = False,
+    ) -> None:
+        self.world = world
+        self.book = book
+        self.request_id = request_id
+        self.idempotency_key = idempotency_key
+        self.base_url = base_url
+        self.publishable = publishable
+        self.time = world.clock.now()
+        self.now = int(self.time)
+        self._staged: dict[str, tuple[str, Obj | None]] = {}
+        self._events: list[Obj] = []
+        self._timers: list[tuple[float, str, str]] = []
+
+    def get(self, kind: str, object_id: str) -> Obj | None:
+        """Return an object as this transaction sees it."""
+        staged = self._staged.get(object_id)
+        if staged is not None and staged[0] == kind:
+            return staged[1]
+        return self.book.shelf(kind).items.get(object_id)
+
+    def need(self, kind: str, object_id: str, param: str | None = None) -> Obj:
+        """Return an object or raise ``resource_missing``: 404, or 400 for one named in ``param``."""
+        found = self.get(kind, object_id)
+        if found is None or (found.get("deleted") and kind == "customer" and param):
+            raise missing(kind, object_id, param or "id", 400 if param else 404)
+        return found
+
+    def find(self, kind: str, name: str, value: str) -> list[Obj]:
+        """Return stored objects by an indexed field, as this transaction sees them."""
+        found = [self.get(kind, obj["id"]) for obj in self.book.shelf(kind).find(name, value)]
+        return [obj for obj in found if obj is not None and obj.get(name) == value]
+
+    def put(self, obj: Obj) -> Obj:
+        """Stage an object."""
+        self._staged[obj["id"]] = (obj["object"], obj)
+        return obj
+
+    def change(self, obj: Obj, **fields: Any) -> Obj:
+        """Stage a copy of an object with some fields replaced."""
+        return self.put({**obj, **fields})
+
+    def drop(self, obj: Obj) -> None:
+        """Stage the removal of an object."""
+        self._staged[obj["id"]] = (obj["object"], None)
+
+    def emit(self, kind: str, obj: Obj, before: Obj | None = None) -> None:
+        """Stage an event with a snapshot; ``before`` gives an update its ``previous_attributes``."""
+        data: Obj = {"object": obj}
+        if before is not None:
+            data["previous_attributes"] = {
+                name: before.get(name) for name in obj if before.get(name) != obj[name]
+            }
+        self._events.append(
+            {
+                "id": new_id("event"),
+                "object": "event",
+                "api_version": API_VERSION,
+                "created": self.now,
+                "data": data,
+                "livemode": False,
+                "pending_webhooks": self.world.listeners(self.book.slug, kind),
+                "request": {"id": self.request_id, "idempotency_key": self.idempotency_key},
+                "type": kind,
+            }
+        )
+
+    def after(self, seconds: float, job: str, object_id: str) -> None:
+        """Stage work for later by the sandbox's clock: a balance transaction, a refund that fails."""
+        self._timers.append((self.time + seconds, job, object_id))
+
+    def commit(self, extra: list[Row] | None = None) -> None:
+        """Apply everything and queue it, with ``extra`` rows, as one unit for the file."""
+        rows: list[Row] = list(extra or ())
+        for object_id, (kind, obj) in self._staged.items():
+            rows.append(self._apply(kind, object_id, obj))
+        for event in self._events:
+            rows.append(self._apply("event", event["id"], event))
+            rows.extend(self.world.on_event(self.book.slug, event))
+        for due, job, object_id in self._timers:
+            rows.extend(self.world.on_timer(due, self.book.slug, job, object_id))
+        self._staged, self._events, self._timers = {}, [], []
+        self.world.store.write(rows)
+
+    def _apply(self, kind: str, object_id: str, obj: Obj | None) -> Row:
+        shelf = self.book.shelf(kind)
+        if obj is None:
+            shelf.drop(object_id)
+            return ("object", self.book.slug, object_id, 0, None)
+        seq = shelf.seqs.get(object_id) or self.world.next_seq()
+        shelf.put(obj, seq)
+        return ("object", self.book.slug, object_id, seq, orjson.dumps(obj))
+
+
+def request_id() -> str:
+    """Return a new ``req_…``, which every answer carries."""
+    return f"req_{token(14)}"
