@@ -256,6 +256,7 @@ class Stack:
         self._parts["sandbox"].start()
         self._say("database: migrating")
         self.manage("migrate", "--noinput", log="migrate.log")
+        self.manage("createcachetable", log="migrate.log")
         for part in self._parts.values():
             if not part.wanted:
                 part.wanted = True
@@ -314,7 +315,7 @@ class Stack:
     def wait_ready(self, name: str, seconds: float = READY_SECONDS) -> None:
         """Wait until a part is healthy.
 
-        Raises StartError with the end of its log when it is not within `seconds`, or ended at its first start.
+        Raises StartError with the end of its log when it is not within `seconds`, or ended at once.
         """
         part = self._parts[name]
         deadline = time.monotonic() + seconds
@@ -343,7 +344,7 @@ class Stack:
         return self.kill(f"worker-{kind}-{number}")
 
     def send(self, name: str, number: int) -> None:
-        """Send a signal to a part's main process: SIGSTOP makes it hang. Raises KeyError for an unknown name."""
+        """Send a signal to a part's main process: SIGSTOP makes it hang. KeyError for an unknown name."""
         process = self._parts[name].process
         if process is not None:
             process.send(number)
