@@ -53,6 +53,7 @@ INSTALLED_APPS = [
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
     "django.contrib.humanize",
+    "django.forms",  # its widgets' templates, for FORM_RENDERER
     "django_htmx",
     "csp",
     "allauth",
@@ -67,12 +68,13 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "web.ops.middleware.HealthMiddleware",
+    "web.core.logs.RequestMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",  # by cookie or browser; ProfileMiddleware knows better
     "web.core.tenancy.BusinessMiddleware",
-    "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -83,6 +85,8 @@ MIDDLEWARE = [
     "allauth.account.middleware.AccountMiddleware",
 ]
 ROOT_URLCONF = "web.urls"
+CSRF_FAILURE_VIEW = "web.core.errors.csrf_failure"
+FORM_RENDERER = "web.core.forms.Renderer"
 WSGI_APPLICATION = "web.wsgi.application"
 # "" serves the payment pages at the root; "payment/" mounts them under /payment/, as in Ruoom.
 PAYMENT_URL_PREFIX = env.str("PAYMENT_URL_PREFIX", default="")
@@ -105,7 +109,9 @@ TEMPLATES = [
 ]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 AUTH_USER_MODEL = "core.User"
-ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", default=["localhost", ".localhost", "127.0.0.1", "[::1]"])
+ALLOWED_HOSTS: list[str] = env.list(
+    "ALLOWED_HOSTS", default=["localhost", ".localhost", "127.0.0.1", "[::1]"]
+)
 CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 
 # --- people, languages, time ------------------------------------------------------------------------
@@ -120,10 +126,26 @@ TIME_ZONE = "UTC"
 AUTHENTICATION_BACKENDS = ["web.core.accounts.BusinessBackend"]
 ACCOUNT_ADAPTER = "web.core.accounts.BusinessAdapter"
 ACCOUNT_LOGIN_METHODS = {"email"}
-ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*", "password2*"]
-ACCOUNT_UNIQUE_EMAIL = False  # unique per business: a constraint on Profile
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
+ACCOUNT_FORMS = {
+    "login": "web.core.account_forms.LoginForm",
+    "signup": "web.core.account_forms.SignupForm",
+    "change_password": "web.core.account_forms.ChangePasswordForm",
+    "reset_password": "web.core.account_forms.ResetPasswordForm",
+    "reset_password_from_key": "web.core.account_forms.ResetPasswordKeyForm",
+    "user_token": "web.core.account_forms.UserTokenForm",
+}
+ACCOUNT_DEFAULT_HTTP_PROTOCOL = "http" if PAYDESK_LOCAL else "https"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+]
+# allauth insists on it for sign-in by e-mail, and means addresses that it verified: here it verifies none.
+# An address is unique per business, by a constraint on Profile; core/account_forms.py asks that.
+ACCOUNT_UNIQUE_EMAIL = True
 ACCOUNT_EMAIL_VERIFICATION = "none"
-ACCOUNT_PREVENT_ENUMERATION = True
+ACCOUNT_PREVENT_ENUMERATION = "strict"  # the same address elsewhere is no obstacle, nor a thing to tell
 ACCOUNT_RATE_LIMITS = {
     "login": "30/m/ip",
     "login_failed": "10/m/ip,5/5m/key",
@@ -135,7 +157,12 @@ LOGIN_URL = "account_login"
 
 # Rate limits and sessions survive without Redis: the database keeps both.
 CACHES = {
-    "default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "django_cache"},
+    "default": {
+        "BACKEND": "django.core.cache.backends.db.DatabaseCache",
+        "LOCATION": "django_cache",  # made by core's migrations
+        # The default of 300 would let a stranger flush everybody's limits with a few hundred addresses.
+        "OPTIONS": {"MAX_ENTRIES": 20_000},
+    },
 }
 
 # --- web security -----------------------------------------------------------------------------------
@@ -144,7 +171,11 @@ SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"  # a cart's address is a capability: it must not leak by Referer
-SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env.bool("BEHIND_PROXY", default=False) else None
+SECURE_PROXY_SSL_HEADER = (
+    ("HTTP_X_FORWARDED_PROTO", "https") if env.bool("BEHIND_PROXY", default=False) else None
+)
+# Rate limits count by address: behind a proxy it is the last one in X-Forwarded-For, else everyone is one.
+ALLAUTH_TRUSTED_PROXY_COUNT = 1 if SECURE_PROXY_SSL_HEADER else 0
 SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", default=False)
 SECURE_HSTS_SECONDS = env.int("SECURE_HSTS_SECONDS", default=0 if PAYDESK_LOCAL else 31_536_000)
 X_FRAME_OPTIONS = "DENY"
@@ -175,6 +206,9 @@ STORAGES = {
         else "whitenoise.storage.CompressedManifestStaticFilesStorage",
     },
 }
+
+# How a customer reaches a business's host from outside: links in mails are made from it.
+PUBLIC_ORIGIN = env.str("PUBLIC_ORIGIN", default="https://{host}")
 
 # --- mail -------------------------------------------------------------------------------------------
 vars().update(env.email_url("EMAIL_URL", default="consolemail://"))

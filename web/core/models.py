@@ -196,7 +196,9 @@ class Item(models.Model):
     """Something that a business sells, at a price in minor units of its currency."""
 
     business = models.ForeignKey(Business, on_delete=models.PROTECT, related_name="items")
-    location = models.ForeignKey(Location, on_delete=models.PROTECT, null=True, blank=True, related_name="items")
+    location = models.ForeignKey(
+        Location, on_delete=models.PROTECT, null=True, blank=True, related_name="items"
+    )
     item_type = models.CharField(max_length=24, choices=ItemType)
     name = models.CharField(max_length=200)
     description = models.TextField(blank=True)

@@ -1,0 +1,193 @@
+"""Logs: one line a fact, the same fields everywhere, and never a secret.
+
+structlog and the standard library end in the same handler, so what libraries say is redacted and shaped like
+what we say. Web and workers both call `configure` (as LOGGING_CONFIG). A request's records carry its id.
+"""
+
+from __future__ import annotations
+
+import logging
+import logging.config
+import re
+import sys
+import uuid
+from collections.abc import Callable, Mapping, MutableMapping
+from typing import Any
+
+import orjson
+import structlog
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+
+REDACTED = "[redacted]"
+DEEPEST = 6  # levels of a nested value that are looked at; what is deeper is dropped, not trusted
+
+# A field whose name holds one of these says nothing, whatever its value looks like.
+SECRET_NAMES = re.compile(
+    r"secret|passw|authorization|cookie|card_?number|cvc|cvv|csrf|api_?key|private_?key|signature|session_?key"
+    r"|access_?token|encryption_?key|^(?:card|token|pan|key)$",
+    re.IGNORECASE,
+)
+# Values that are secrets wherever they stand: Stripe's keys, webhook and client secrets, sign-in headers,
+# passwords in the addresses of servers.
+SECRET_VALUES = re.compile(
+    r"\b(?:sk|rk|whsec|ek|pst)_[A-Za-z0-9_]{4,}"
+    r"|\b(?:pi|seti|cs|src)_[A-Za-z0-9_]+_secret_[A-Za-z0-9_]+"
+    r"|\b(?:bearer|basic)\s+[A-Za-z0-9._~+/=-]{8,}"
+    r"|(?<=://)[^\s/@:]*:[^\s/@]+(?=@)",
+    re.IGNORECASE,
+)
+# What may be a card: 13 to 19 digits, perhaps grouped; Luhn's sum decides.
+CARD_LIKE = re.compile(r"(?<![\w.])\d(?:[ -]?\d){12,18}(?![\w.])")
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
+
+Event = MutableMapping[str, Any]
+
+
+def passes_luhn(digits: str) -> bool:
+    """Say whether digits end in the check digit that card numbers have."""
+    total = 0
+    for place, digit in enumerate(reversed(digits)):
+        value = int(digit)
+        if place % 2:
+            value = value * 2 - 9 if value > 4 else value * 2
+        total += value
+    return total % 10 == 0
+
+
+def redact_text(text: str) -> str:
+    """Replace the secrets within a text."""
+    text = SECRET_VALUES.sub(REDACTED, text)
+    return CARD_LIKE.sub(_redact_card, text)
+
+
+def _redact_card(found: re.Match[str]) -> str:
+    digits = re.sub(r"\D", "", found.group())
+    return REDACTED if passes_luhn(digits) else found.group()
+
+
+def redact(value: Any, depth: int = 0) -> Any:
+    """Replace the secrets within a value of any shape, whatever it is nested in."""
+    if value is None or isinstance(value, bool | float):
+        return value
+    if isinstance(value, int):
+        text = str(value)
+        return value if redact_text(text) == text else REDACTED
+    if isinstance(value, str):
+        return redact_text(value)
+    if depth >= DEEPEST:
+        return "[too deep]"
+    if isinstance(value, Mapping):
+        return {
+            redact_text(str(name)): REDACTED if SECRET_NAMES.search(str(name)) else redact(inner, depth + 1)
+            for name, inner in value.items()
+        }
+    if isinstance(value, list | tuple | set | frozenset):
+        return [redact(inner, depth + 1) for inner in value]
+    if isinstance(value, bytes):
+        return redact_text(value.decode("utf-8", "replace"))
+    return redact_text(str(value))
+
+
+def redact_event(_logger: object, _method: str, event: Event) -> Event:
+    """Redact a whole record: the last thing that happens before it is written."""
+    event.pop("request", None)  # Django's extra: its address may hold a cart's id, which is a capability
+    for name in list(event):
+        if name.startswith("_"):  # the formatter's own
+            continue
+        event[name] = REDACTED if SECRET_NAMES.search(name) else redact(event[name])
+    return event
+
+
+def _json(event: Any, **_: Any) -> str:
+    return orjson.dumps(event, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+
+
+def _shared() -> list[Any]:
+    return [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.PositionalArgumentsFormatter(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.UnicodeDecoder(),
+    ]
+
+
+def configure(config: Mapping[str, Any]) -> None:
+    """Set up all logging of this process. `config`: `json` (bool) and `level` (a level's name)."""
+    as_json = bool(config.get("json", True))
+    level = str(config.get("level", "INFO")).upper()
+    renderer: Any = (
+        structlog.processors.JSONRenderer(serializer=_json)
+        if as_json
+        else structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+        )
+    )
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[*_shared(), structlog.stdlib.ExtraAdder()],
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            structlog.processors.StackInfoRenderer(),
+            # As text before redaction: an exception's message may quote what it was given.
+            structlog.processors.format_exc_info,
+            redact_event,
+            renderer,
+        ],
+    )
+    logging.config.dictConfig(
+        {
+            "version": 1,
+            "disable_existing_loggers": False,
+            "formatters": {"paydesk": {"()": lambda: formatter}},
+            "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "paydesk"}},
+            "root": {"handlers": ["stderr"], "level": level},
+            "loggers": {
+                # Their own handlers would write past the redaction.
+                "django": {"handlers": [], "propagate": True},
+                "django.server": {"handlers": [], "propagate": True},
+                # A 404 is no warning of ours, and a refused host is the internet's noise.
+                "django.request": {"level": "ERROR"},
+                "django.security.DisallowedHost": {"level": "CRITICAL"},
+                "stripe": {"level": "WARNING"},
+                "urllib3": {"level": "WARNING"},
+            },
+        }
+    )
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *_shared(),
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=False,  # a worker configures again after a fork
+    )
+
+
+def request_id_of(given: str | None) -> str:
+    """Take over a request id from the proxy when it looks like one, else make one."""
+    if given and REQUEST_ID.fullmatch(given):
+        return given
+    return uuid.uuid4().hex
+
+
+class RequestMiddleware:
+    """Give every request an id that its records carry and its response names."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        request_id = request_id_of(request.headers.get("X-Request-Id"))
+        request.request_id = request_id  # type: ignore[attr-defined]
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        try:
+            response = self.get_response(request)
+        finally:
+            structlog.contextvars.clear_contextvars()
+        response["X-Request-Id"] = request_id
+        return response
