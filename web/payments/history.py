@@ -17,6 +17,7 @@ WEBHOOK = "stripe.webhook"
 STALE = "stripe.stale"  # older news than what we have; kept, not applied
 ORDER_MADE = "order.made"
 RECEIPT_SENT = "receipt.sent"
+POLICY_ACCEPTED = "policy.accepted"
 CART_REOPENED = "cart.reopened"
 
 WORKER = "worker"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
 
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
@@ -10,9 +11,9 @@ from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
 from web.core.models import Business, Item, Location, Profile
-from web.payments import locks
+from web.payments import history, locks
 from web.payments.errors import Kind, Refusal
-from web.payments.models import LARGEST_QUANTITY, Cart, CartLine
+from web.payments.models import LARGEST_QUANTITY, Cart, CartLine, PaymentSettings, ProfilePaymentData
 from web.payments.money import Money, MoneyError, UnsupportedCurrency, exponent, largest_charge
 from web.payments.queries.quotes import quote
 from web.payments.states import CartState
@@ -30,7 +31,7 @@ class CartNotFound(Refusal):
 class CartFrozen(Refusal):
     code, kind = "cart_frozen", Kind.CONFLICT
     message = _("This cart is being paid and cannot change.")
-    next_step = _("Finish the payment, or cancel it first.")
+    next_step = _("Nothing new was charged. Finish the payment, or cancel it first.")
 
 
 class BadQuantity(Refusal):
@@ -108,6 +109,66 @@ def _locked_open(business: Business, token: str) -> Cart:
 def _refuse_too_large(cart: Cart) -> None:
     if quote(cart).totals.total > largest_charge(cart.currency):
         raise CartTooLarge
+
+
+@transaction.atomic
+def put_in(
+    *,
+    business: Business,
+    token: str,
+    location: Location,
+    item_id: int,
+    quantity: int,
+    now: datetime.datetime,
+    customer: Profile | None = None,
+    created_by: Profile | None = None,
+    language: str = "en",
+) -> Cart:
+    """Put so many more of an item into the cart; a new cart is started where the token names none (any more)."""
+    if quantity < 1:
+        raise BadQuantity
+    cart = locks.cart(business_id=business.id, token=token) if token else None
+    if cart is None:
+        cart = open_cart(
+            business=business,
+            location=location,
+            now=now,
+            customer=customer,
+            created_by=created_by,
+            language=language,
+        )
+    elif cart.state != CartState.OPEN:
+        raise CartFrozen
+    line = cart.lines.filter(item_id=item_id).first()
+    there = line.quantity if line else 0
+    return set_quantity(business=business, token=cart.token, item_id=item_id, quantity=there + quantity)
+
+
+@transaction.atomic
+def accept_policy(*, business: Business, token: str, now: datetime.datetime, actor: str = history.CUSTOMER) -> None:
+    """Keep in the sale's history that the buyer accepted the refund policy, and which text it was."""
+    cart = locks.cart(business_id=business.id, token=token)
+    if cart is None:
+        raise CartNotFound
+    policy = PaymentSettings.objects.filter(business=business).values_list("refund_policy", flat=True).first() or ""
+    history.record(
+        history.POLICY_ACCEPTED,
+        business_id=business.id,
+        cart_reference=cart.reference,
+        payment=None,
+        actor=actor,
+        now=now,
+        data={"policy": hash_policy(policy)},
+    )
+    if cart.customer_id is not None:
+        ProfilePaymentData.objects.update_or_create(
+            profile_id=cart.customer_id, defaults={"policy_accepted_at": now}
+        )
+
+
+def hash_policy(text: str) -> str:
+    """Name a policy's text, so that an acceptance says which one it was."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 @transaction.atomic

@@ -11,7 +11,7 @@ from web.core.models import Business, Profile
 from web.payments import history, locks
 from web.payments.errors import Kind, Refusal
 from web.payments.models import Cart, Method, Order, Payment
-from web.payments.operations.carts import CartNotFound
+from web.payments.operations.carts import CartNotFound, set_buyer
 from web.payments.operations.intents import AlreadyPaid, EmptyCart, FormReused, MoneyHeld, TotalChanged
 from web.payments.operations.payments import commit, finish, freeze
 from web.payments.queries.quotes import quote
@@ -89,6 +89,31 @@ def sell(
     finish(sale, now=now, actor=actor)
     assert sale.order is not None
     return sale.order
+
+
+@transaction.atomic
+def complete_free(
+    *,
+    business: Business,
+    token: str,
+    form_token: str,
+    now: datetime.datetime,
+    customer: Profile | None = None,
+    name: str = "",
+    email: str = "",
+) -> Order:
+    """Let a customer complete a cart that costs nothing; TotalChanged where it costs something after all."""
+    if Cart.objects.filter(business=business, token=token, state=CartState.OPEN, customer=None).exists():
+        set_buyer(business=business, token=token, customer=customer, name=name, email=email)
+    return sell(
+        business=business,
+        token=token,
+        method=Method.NO_CHARGE,
+        form_token=form_token,
+        expected_total_minor=0,
+        now=now,
+        staff=None,
+    )
 
 
 def _already_ordered(business: Business, token: str, form_token: str) -> Order:
