@@ -17,8 +17,17 @@ _TYPES = frozenset({"card", "card_present", "interac_present", "link"})
 _OPEN = ("requires_payment_method", "requires_confirmation", "requires_action")
 #: What an update may no longer change once money was held, taken or given up.
 _FIXED_ONCE_ASKED = frozenset(
-    "amount currency customer payment_method payment_method_data payment_method_types capture_method"
-    " setup_future_usage application_fee_amount".split()
+    [
+        "amount",
+        "currency",
+        "customer",
+        "payment_method",
+        "payment_method_data",
+        "payment_method_types",
+        "capture_method",
+        "setup_future_usage",
+        "application_fee_amount",
+    ]
 )
 _TEXTS = (
     "description",
