@@ -315,7 +315,7 @@ def reachable_binaries(installed: Path, folder: Path, user: tuple[int, int] | No
         return installed / "bin"
     try:
         subprocess.run(
-            [str(installed / "bin" / "postgres"), "--version"],
+            [str(installed / "bin" / "initdb"), "--version"],  # needs a library beside the package too
             user=user[0],
             group=user[1],
             extra_groups=[],
@@ -326,11 +326,16 @@ def reachable_binaries(installed: Path, folder: Path, user: tuple[int, int] | No
         )
         return installed / "bin"
     except (OSError, subprocess.CalledProcessError):
-        copy = folder / "install"
-        shutil.copytree(installed, copy, ignore=shutil.ignore_patterns("include", "pgxs"))
-        for path in (copy, *copy.rglob("*")):
+        # The binaries look for their libraries in a folder beside their package: both keep their places.
+        package = installed.parent
+        copied = folder / "install" / package.name / installed.name
+        shutil.copytree(installed, copied, ignore=shutil.ignore_patterns("include", "pgxs"))
+        libraries = package.with_name(f"{package.name}.libs")
+        if libraries.is_dir():
+            shutil.copytree(libraries, folder / "install" / libraries.name)
+        for path in (folder / "install", *(folder / "install").rglob("*")):
             path.chmod(path.stat().st_mode | (0o055 if path.is_dir() or os.access(path, os.X_OK) else 0o044))
-        return copy / "bin"
+        return copied / "bin"
 
 
 def _plain_environment() -> dict[str, str]:

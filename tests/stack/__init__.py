@@ -1,1 +1,1 @@
-"""Tests of the package that starts Paydesk locally: they start real processes, kill them, and look for remains."""
+"""Tests of the package that starts Paydesk locally: real processes, killed, and a look for remains."""

@@ -111,10 +111,14 @@ def test_long_paths_do_not_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_binaries_below_a_closed_folder_still_start(
     short_tmp: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    installed = servers.postgres_installation()
+    libraries = installed.parent.with_name(f"{installed.parent.name}.libs")
     closed = tmp_path / "closed"
-    shutil.copytree(servers.postgres_installation(), closed / "pginstall18")
+    copied = closed / installed.parent.name / installed.name
+    shutil.copytree(installed, copied)
+    shutil.copytree(libraries, closed / libraries.name)
     closed.chmod(0o700)
-    monkeypatch.setattr(servers, "postgres_installation", lambda: closed / "pginstall18")
+    monkeypatch.setattr(servers, "postgres_installation", lambda: copied)
     with PostgresServer.start(tmp_path / "logs") as server:
         assert value(server.url, "SELECT 1") == 1
 
