@@ -44,6 +44,11 @@ STRIPE_JS_URL = env.str("STRIPE_JS_URL", default="https://js.stripe.com/endive/s
 STRIPE_CONNECT_TIMEOUT_SECONDS = 5
 STRIPE_READ_TIMEOUT_SECONDS = 20  # half of a lease (jobs.py): a worker that hears nothing still owns its job
 
+# --- jobs -------------------------------------------------------------------------------------------
+# On queues that wait on Stripe: three quarters of one worker's threads, so that a business whose account
+# hangs leaves room for the others.
+JOBS_IN_FLIGHT_PER_BUSINESS = env.int("JOBS_IN_FLIGHT_PER_BUSINESS", default=6)
+
 # --- the application --------------------------------------------------------------------------------
 INSTALLED_APPS = [
     "django.contrib.auth",

@@ -80,6 +80,10 @@ class LeaseLost(Exception):
     """Somebody else has claimed this job since. Nothing was changed; they carry on."""
 
 
+class TryAgain(Exception):
+    """The job is not done and nothing is wrong with it: it waits, and runs again. Its text is shown to people."""
+
+
 def enqueue(
     kind: JobKind,
     *,

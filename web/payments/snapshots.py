@@ -44,11 +44,23 @@ class IntentSnapshot:
         return f"IntentSnapshot({self.intent_id}, {self.state}, {self.amount}, {self.source.value})"
 
 
+@dataclass(frozen=True, slots=True)
+class CardFacts:
+    """What a charge's event tells and an intent's does not: which card it was."""
+
+    intent_id: str
+    payment_public_id: str
+    charge_id: str
+    card_brand: str
+    card_last4: str
+
+
 class Verdict(enum.Enum):
     """What an answer of Stripe says about a write."""
 
     DONE = "done"
     REFUSED = "refused"  # definite: it was not done, and asking again with the same key changes nothing
+    NEVER_HAPPENED = "never_happened"  # definite: a look at Stripe shows that it was not done; take a new key
     NOT_SENT = "not_sent"  # definite: it was not looked at (429, no connection); ask again, same key
     UNKNOWN = "unknown"  # it may have been done; ask again with the same key
 

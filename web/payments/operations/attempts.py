@@ -14,7 +14,7 @@ from web.payments import history, jobs, locks
 from web.payments.jobs import Lease
 from web.payments.locks import Sale
 from web.payments.models import Attempt, Operation, Payment
-from web.payments.operations.intents import apply
+from web.payments.operations.intents import apply, cancel_if_asked
 from web.payments.operations.payments import finish, move
 from web.payments.snapshots import Answer, Verdict
 from web.payments.states import AttemptState, PaymentState, transition
@@ -23,8 +23,9 @@ from web.payments.states import AttemptState, PaymentState, transition
 KEY_LIFE = datetime.timedelta(hours=23)
 
 
-class KeyTooOld(Exception):
-    """The open attempt's key may have been forgotten by Stripe: look before asking again."""
+def is_key_old(attempt: Attempt) -> bool:
+    """Return whether Stripe may have forgotten the key: then look before asking again, never a blind POST."""
+    return attempt.sent_at - attempt.first_sent_at > KEY_LIFE
 
 
 @transaction.atomic(durable=True)
@@ -73,8 +74,6 @@ def _begin(
 ) -> Attempt:
     jobs.hold(lease)
     if open_attempt is not None:
-        if now - open_attempt.first_sent_at > KEY_LIFE:
-            raise KeyTooOld(f"attempt {open_attempt.id} was first sent at {open_attempt.first_sent_at:%F %T}")
         open_attempt.fence, open_attempt.sent_at = lease.fence, now
         open_attempt.sends += 1
         open_attempt.save(update_fields=["fence", "sent_at", "sends"])
@@ -116,7 +115,7 @@ def conclude(*, attempt_id: int, answer: Answer, lease: Lease, now: datetime.dat
         pass  # another holder of the job was told first
     elif verdict is Verdict.DONE:
         transition(attempt, AttemptState.SUCCEEDED, now=now)
-    elif verdict is Verdict.REFUSED:
+    elif verdict in (Verdict.REFUSED, Verdict.NEVER_HAPPENED):
         transition(attempt, AttemptState.REFUSED, now=now)
     elif verdict is Verdict.UNKNOWN and attempt.state == AttemptState.SENT:
         transition(attempt, AttemptState.UNKNOWN, now=now)
@@ -138,6 +137,8 @@ def conclude(*, attempt_id: int, answer: Answer, lease: Lease, now: datetime.dat
         apply(sale, payment, answer.snapshot, now=now, actor=history.WORKER)
     elif attempt.operation == Operation.CREATE_INTENT and payment.intent_id is None:
         _no_intent_yet(sale, payment, verdict, answer, now=now)
+    if attempt.operation == Operation.CREATE_INTENT and payment.intent_id is not None:
+        cancel_if_asked(payment, now=now)  # somebody cancelled while Stripe was making it
     if verdict in (Verdict.DONE, Verdict.REFUSED):
         jobs.complete(lease, now=now)
     return payment

@@ -16,7 +16,7 @@ from web.payments.bell import bell
 from web.payments.jobs import Queue
 from web.payments.models import InboxEvent
 from web.payments.operations import intents
-from web.payments.snapshots import IntentSnapshot
+from web.payments.snapshots import CardFacts, IntentSnapshot
 
 BATCH = 50  # events a transaction: one commit for many, and locks held for well under a second
 MAX_TRIES = 10
@@ -63,8 +63,8 @@ def store(*, account_id: int, event: Arrived, now: datetime.datetime) -> bool:
     return is_new
 
 
-# Builds a snapshot from an event's type and payload; None where the event is not about an intent of ours.
-Interpreter = Callable[[InboxEvent], IntentSnapshot | None]
+# Says in our own terms what an event tells; None where it is of a kind that we do not follow.
+Interpreter = Callable[[InboxEvent], IntentSnapshot | CardFacts | None]
 
 
 @transaction.atomic(durable=True)
@@ -110,11 +110,15 @@ def _interpreted(event: InboxEvent, interpret: Interpreter) -> tuple[Any, Any]:
     return snapshot, payment.cart_reference if payment else ""
 
 
-def _apply(event: InboxEvent, snapshot: IntentSnapshot | Exception | None, *, now: datetime.datetime) -> None:
+def _apply(
+    event: InboxEvent, snapshot: IntentSnapshot | CardFacts | Exception | None, *, now: datetime.datetime
+) -> None:
     if isinstance(snapshot, Exception):
         raise snapshot
     payment = None
-    if snapshot is not None:
+    if isinstance(snapshot, CardFacts):
+        payment = intents.learn_card(account_id=event.account_id, facts=snapshot)
+    elif snapshot is not None:
         payment = intents.settle(account_id=event.account_id, snapshot=snapshot, now=now)
     event.tries += 1
     event.settled_at, event.error = now, ""

@@ -16,7 +16,15 @@ from web.core.models import Business, Profile
 from web.payments import history, locks
 from web.payments.crypto import seal
 from web.payments.errors import Kind, Refusal
-from web.payments.jobs import CANCEL_INTENT, CREATE_INTENT, NOBODY_WAITS, READ_INTENT, enqueue
+from web.payments.jobs import (
+    CANCEL_INTENT,
+    CREATE_INTENT,
+    NOBODY_WAITS,
+    PERSON_WAITS,
+    READ_INTENT,
+    JobKind,
+    enqueue,
+)
 from web.payments.locks import Sale
 from web.payments.models import (
     Cart,
@@ -24,14 +32,15 @@ from web.payments.models import (
     Method,
     Order,
     Payment,
+    PaymentEvent,
     PaymentSettings,
     StripeAccount,
 )
 from web.payments.money import Money, largest_charge, smallest_charge
-from web.payments.operations.carts import BuyerIncomplete, CartNotFound, CartTooLarge
+from web.payments.operations.carts import BuyerIncomplete, CartNotFound, CartTooLarge, hash_policy
 from web.payments.operations.payments import commit, finish, freeze, move, next_check
 from web.payments.queries.quotes import quote
-from web.payments.snapshots import IntentSnapshot
+from web.payments.snapshots import CardFacts, IntentSnapshot
 from web.payments.states import CANCELLABLE, FINAL, CartState, PaymentState
 
 
@@ -84,13 +93,25 @@ class MoneyHeld(Refusal):
 class PaymentNotFound(Refusal):
     code, kind = "payment_not_found", Kind.MISSING
     message = _("We cannot find this payment.")
-    next_step = _("Open the checkout again.")
+    next_step = _("Nothing was charged by this. Open the checkout again.")
 
 
 class FormReused(Refusal):
     code, kind = "form_reused", Kind.CONFLICT
     message = _("This form was already used for another cart.")
     next_step = _("No money moved. Reload the page and try again.")
+
+
+class PolicyNotAccepted(Refusal):
+    code = "policy_not_accepted"
+    message = _("The refund policy has to be accepted first.")
+    next_step = _("You were not charged. Read it, tick the box and pay again.")
+
+
+class SignInFirst(Refusal):
+    code, kind = "sign_in_first", Kind.CONFLICT
+    message = _("This business takes online payments from signed-in customers only.")
+    next_step = _("You were not charged. Sign in or create an account, then pay.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,13 +159,17 @@ def request(
     if sale.held:
         raise MoneyHeld
 
-    account = _account_in_use(business)
+    account, settings = _account_in_use(business)
     priced = quote(cart)
     total = priced.totals.total
     if not priced.totals.lines:
         raise EmptyCart
+    if cart.customer_id is None and cart.created_by_id is None and not settings.guests_may_pay:
+        raise SignInFirst
     if cart.customer_id is None and not (cart.guest_name and cart.guest_email):
         raise BuyerIncomplete
+    if settings.refund_popup and settings.refund_policy and not _accepted(cart, settings.refund_policy):
+        raise PolicyNotAccepted
     if expected_total_minor != total.amount:
         raise TotalChanged(total=total)
     due = Money(total.amount - cart.committed_minor, cart.currency)
@@ -183,17 +208,26 @@ def _no_cart(business: Business, token: str) -> Refusal:
     return CartNotFound() if order is None else AlreadyPaid(order=order)
 
 
-def _account_in_use(business: Business) -> StripeAccount:
+def _accepted(cart: Cart, policy: str) -> bool:
+    """Say whether the buyer accepted the refund policy as it reads now."""
+    return PaymentEvent.objects.filter(
+        cart_reference=cart.reference, kind=history.POLICY_ACCEPTED, data__policy=hash_policy(policy)
+    ).exists()
+
+
+def _account_in_use(business: Business) -> tuple[StripeAccount, PaymentSettings]:
     settings = PaymentSettings.objects.filter(business=business).first()
     account = StripeAccount.objects.filter(business=business, state=StripeAccount.State.ACTIVE).first()
     if account is None or settings is None or settings.gateway != PaymentSettings.Gateway.STRIPE:
         raise GatewayNotConfigured
-    return account
+    return account, settings
 
 
-def _enqueue_for(kind: object, payment: Payment, *, now: datetime.datetime, priority: int = 0) -> None:
+def _enqueue_for(
+    kind: JobKind, payment: Payment, *, now: datetime.datetime, priority: int = PERSON_WAITS
+) -> None:
     enqueue(
-        kind,  # type: ignore[arg-type]
+        kind,
         business_id=payment.business_id,
         account_id=payment.account_id,
         payment_id=payment.id,
@@ -216,8 +250,14 @@ def request_cancel(*, payment_id: int, now: datetime.datetime, actor: str) -> Pa
     return payment
 
 
+def cancel_if_asked(payment: Payment, *, now: datetime.datetime) -> None:
+    """Queue the cancellation of a payment that waits for it, in the transaction at hand."""
+    if payment.state == PaymentState.CANCELLING:
+        _enqueue_for(CANCEL_INTENT, payment, now=now)
+
+
 @transaction.atomic
-def request_read(*, payment_id: int, now: datetime.datetime, priority: int = 0) -> None:
+def request_read(*, payment_id: int, now: datetime.datetime, priority: int = PERSON_WAITS) -> None:
     """Ask for the payment to be read at Stripe, because somebody came back and no event has."""
     payment = Payment.objects.get(id=payment_id)
     if payment.state not in FINAL and payment.intent_id:
@@ -266,7 +306,21 @@ def settle(
     return payment
 
 
-def find(*, account_id: int, snapshot: IntentSnapshot) -> Payment | None:
+@transaction.atomic
+def learn_card(*, account_id: int, facts: CardFacts) -> Payment | None:
+    """Note which card was charged; return the payment, or None where it is not one of ours. Moves nothing."""
+    found = find(account_id=account_id, snapshot=facts)
+    if found is None:
+        return None
+    _sale, payment = locks.sale_of_payment(found.id)
+    if payment.intent_id in (None, facts.intent_id):
+        payment.charge_id = facts.charge_id
+        payment.card_brand, payment.card_last4 = facts.card_brand, facts.card_last4
+        payment.save(update_fields=["charge_id", "card_brand", "card_last4"])
+    return payment
+
+
+def find(*, account_id: int, snapshot: IntentSnapshot | CardFacts) -> Payment | None:
     """Find the payment of a snapshot: by its intent, or by our id in the metadata before we know the intent.
 
     The second way is how an event that overtakes the API's answer is not lost.

@@ -1,0 +1,29 @@
+"""Which function does which job of the catalogue. Start-up fails if one has none (workers/app.py)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tasks import accounts, intents, receipts
+from web.payments import jobs
+
+Result = dict[str, object] | None
+
+HANDLERS: dict[str, Callable[..., Result]] = {
+    jobs.CREATE_INTENT.name: intents.create_intent,
+    jobs.CANCEL_INTENT.name: intents.cancel_intent,
+    jobs.READ_INTENT.name: intents.read_intent,
+    jobs.VERIFY_ACCOUNT.name: accounts.verify_account,
+    jobs.SEND_RECEIPT.name: receipts.send_receipt,
+}
+
+
+class CatalogueGap(Exception):
+    """A job has no handler, or a handler no job: this release cannot do all of its work."""
+
+
+def check() -> None:
+    """Raise CatalogueGap unless every job has exactly one handler."""
+    gap = set(HANDLERS) ^ set(jobs.CATALOGUE)
+    if gap:
+        raise CatalogueGap(", ".join(sorted(gap)))

@@ -1,0 +1,105 @@
+"""Online payments at Stripe: begin (commit what we will ask), call, conclude (commit what came of it).
+
+Each function is safe to run twice and at once, and to die on any line: the next holder of the job finds
+the open attempt and asks again with the same key.
+"""
+
+from __future__ import annotations
+
+from django.utils import timezone
+
+from tasks import gateway
+from web.payments import jobs
+from web.payments.jobs import Lease, TryAgain
+from web.payments.models import Attempt, Payment
+from web.payments.money import Money
+from web.payments.operations import attempts, intents
+from web.payments.snapshots import Answer, Verdict
+from web.payments.states import PaymentState
+
+
+def create_intent(*, payment_id: int, lease: Lease) -> None:
+    """Create the payment's intent at Stripe."""
+    payment = Payment.objects.select_related("account", "business").get(id=payment_id)
+    attempt = attempts.begin_create(
+        payment_id=payment_id, parameters=_parameters(payment), lease=lease, now=timezone.now()
+    )
+    if attempt is not None:
+        _create(payment, attempt, lease)
+
+
+def _parameters(payment: Payment) -> dict[str, object]:
+    """Return what the intent is created with. Our ids are in the metadata, so that any event finds its payment."""
+    return {
+        "amount": Money(payment.amount_minor, payment.currency).to_stripe(),
+        "currency": payment.currency,
+        "automatic_payment_methods": {"enabled": True},
+        "metadata": {
+            "payment": str(payment.public_id),
+            "cart": str(payment.cart_reference),
+            "business": str(payment.business.business_id),
+        },
+    }
+
+
+def _create(payment: Payment, attempt: Attempt, lease: Lease) -> None:
+    account = payment.account
+    assert account is not None
+    if attempts.is_key_old(attempt):
+        answer = _look(payment, attempt)
+    else:
+        answer = gateway.create_intent(account, parameters=attempt.parameters, key=attempt.key)
+        if answer.verdict is Verdict.UNKNOWN and answer.is_replay and (answer.http_status or 0) >= 500:
+            answer = _look(payment, attempt)  # Stripe will repeat its 500 for this key for ever
+    attempts.conclude(attempt_id=attempt.id, answer=answer, lease=lease, now=timezone.now())
+    if answer.verdict not in (Verdict.DONE, Verdict.REFUSED):
+        raise TryAgain(answer.error_code or answer.verdict.value)
+
+
+def _look(payment: Payment, attempt: Attempt) -> Answer:
+    """Look whether the intent exists. If not, a new key is safe: an unconfirmed intent moves no money."""
+    assert payment.account is not None
+    snapshot = gateway.look_for_intent(
+        payment.account, payment_public_id=str(payment.public_id), since=attempt.first_sent_at
+    )
+    return Answer(Verdict.NEVER_HAPPENED) if snapshot is None else Answer(Verdict.DONE, snapshot)
+
+
+def cancel_intent(*, payment_id: int, lease: Lease) -> None:
+    """Cancel the payment's intent at Stripe, if it has one and Stripe has not ended it already."""
+    attempt = attempts.begin_cancel(
+        payment_id=payment_id,
+        parameters={"cancellation_reason": "requested_by_customer"},
+        lease=lease,
+        now=timezone.now(),
+    )
+    payment = Payment.objects.select_related("account", "business").get(id=payment_id)
+    if attempt is None:
+        if payment.state == PaymentState.CANCELLING and payment.intent_id is None:
+            # Stripe may have an intent that we do not know: learn of it (which queues its cancellation).
+            create_intent(payment_id=payment_id, lease=lease)
+        return
+    assert payment.account is not None
+    assert payment.intent_id is not None
+    if attempts.is_key_old(attempt):
+        answer = Answer(Verdict.REFUSED, gateway.read_intent(payment.account, intent_id=payment.intent_id))
+    else:
+        answer = gateway.cancel_intent(
+            payment.account, intent_id=payment.intent_id, parameters=attempt.parameters, key=attempt.key
+        )
+    attempts.conclude(attempt_id=attempt.id, answer=answer, lease=lease, now=timezone.now())
+    if answer.verdict not in (Verdict.DONE, Verdict.REFUSED):
+        raise TryAgain(answer.error_code or answer.verdict.value)
+
+
+def read_intent(*, payment_id: int, lease: Lease) -> None:
+    """Read the payment's intent at Stripe and settle what it shows."""
+    payment = Payment.objects.select_related("account").get(id=payment_id)
+    if payment.is_final or payment.intent_id is None or payment.account is None:
+        return
+    snapshot = gateway.read_intent(payment.account, intent_id=payment.intent_id)
+    now = timezone.now()
+    intents.settle(account_id=payment.account.id, snapshot=snapshot, now=now)
+    jobs.complete(lease, now=now)
+
+

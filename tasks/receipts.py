@@ -1,0 +1,14 @@
+"""Receipts: rendered once, kept, sent. Their failure never touches the payment."""
+
+from __future__ import annotations
+
+from django.utils import timezone
+
+from web.payments.jobs import Lease
+from web.payments.operations import receipts
+
+
+def send_receipt(*, order_id: int, lease: Lease) -> None:
+    """Render and keep the order's receipt, and send it where there is an address."""
+    receipts.render(order_id=order_id, now=timezone.now())
+    receipts.send(order_id=order_id, lease=lease)

@@ -1,0 +1,98 @@
+"""From rows to work: a bell names a queue, a worker claims what is due there and runs it.
+
+Celery carries only the bells. What is claimed, retried, given up or overtaken is decided by the rows
+(web/payments/operations/backlog.py).
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+
+import structlog
+from celery import current_app, shared_task
+from django.utils import timezone
+
+from tasks.handlers import HANDLERS
+from tasks.webhooks import drain_inbox
+from web.payments import jobs
+from web.payments.bell import DRAIN_TASK, bell
+from web.payments.jobs import STRIPE_QUEUES, Lease, LeaseLost, Queue, TryAgain
+from web.payments.operations import backlog, inbox
+
+DRAIN_SECONDS = 10.0  # then a bell is rung anew: a worker that shall stop never has to wait longer
+LEDGER_BATCH = 8  # short jobs on the database: one claim for several
+STRIPE_BATCH = 1  # a job that waits on Stripe would hold up those claimed with it
+
+log = structlog.get_logger(__name__)
+
+
+def worker_name() -> str:
+    """Return who claims: host, process, thread."""
+    return f"{socket.gethostname()}:{os.getpid()}:{threading.get_ident() % 100_000}"
+
+
+@shared_task(name=DRAIN_TASK)
+def drain(*, queue: str, **_: object) -> None:
+    """Work through what is due in a queue. Claims are small; another bell calls a free thread to help."""
+    deadline = time.monotonic() + DRAIN_SECONDS
+    while time.monotonic() < deadline:
+        applied = _drain_inbox() if queue == Queue.WEBHOOKS else 0
+        limit = STRIPE_BATCH if queue in STRIPE_QUEUES else LEDGER_BATCH
+        leases = backlog.claim(queue=queue, limit=limit, worker=worker_name(), now=timezone.now())
+        if not leases and not applied:
+            return
+        if len(leases) == limit and queue in backlog.due_queues(now=timezone.now()):
+            bell.ring(queue)
+        for lease in leases:
+            run(lease)
+    bell.ring(queue)
+
+
+def _drain_inbox() -> int:
+    applied = drain_inbox()
+    if applied == inbox.BATCH:
+        bell.ring(Queue.WEBHOOKS)
+    return applied
+
+
+def run(lease: Lease) -> None:
+    """Run one claimed job to its end: done, put off, or given up."""
+    kind = lease.kind
+    bound = {"job": kind.name, "job_id": lease.job_id, "attempt": lease.attempts, **lease.arguments}
+    with structlog.contextvars.bound_contextvars(**bound):
+        if lease.attempts > kind.max_attempts:  # its holder died each time: it may be what kills them
+            backlog.bury(lease, error="its worker was lost every time", now=timezone.now())
+            log.error("job.dead")
+            return
+        started = time.monotonic()
+        try:
+            result = HANDLERS[kind.name](lease=lease, **lease.arguments)
+        except LeaseLost:
+            log.warning("job.lease_lost")
+        except TryAgain as reason:
+            backlog.put_off(lease, error=str(reason), now=timezone.now())
+            log.info("job.put_off", reason=str(reason))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the job must wait, be seen, or die visibly
+            # Only the type: an exception's text may quote what it was given.
+            backlog.put_off(lease, error=type(error).__name__, now=timezone.now())
+            log.exception("job.failed")
+        else:
+            if kind.is_followed:
+                # Kept for a day for whoever watches; the truth is in the job's row and its effect.
+                current_app.backend.store_result(str(lease.public_id), result, "SUCCESS")
+            jobs.complete(lease, now=timezone.now())
+            log.info("job.done", ms=round((time.monotonic() - started) * 1000))
+
+
+@shared_task(name="paydesk.tick")
+def tick(**_: object) -> None:
+    """Ring again for what is due: jobs put off, leases that ran out, and all that the broker may have lost."""
+    now = timezone.now()
+    queues = set(backlog.due_queues(now=now))
+    if inbox.has_due(now=now):
+        queues.add(Queue.WEBHOOKS)
+    for queue in queues:
+        bell.ring(queue)

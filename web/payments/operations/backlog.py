@@ -1,0 +1,159 @@
+"""Claiming, retrying and burying jobs: the engine under every queue. The rows are the truth.
+
+A claim is a lease with a fencing number. Whoever dies is overtaken when the lease runs out: nothing waits
+for the broker to notice.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import random
+
+from django.conf import settings
+from django.db import IntegrityError, connection, transaction
+
+from web.payments.jobs import CATALOGUE, QUEUES, STRIPE_QUEUES, Lease
+from web.payments.models import Job
+
+FIRST_RETRY_SECONDS = 1.0
+LONGEST_RETRY_SECONDS = 300.0
+
+# Businesses with waiting jobs are found by hopping through the index (one probe each, however many jobs
+# wait), then the first few of each are locked. `turn` counts a business's jobs, those in flight included:
+# taking the lowest turn first serves everybody before it serves anybody twice.
+_CLAIM = """
+WITH RECURSIVE waiting(business_id) AS (
+    (SELECT business_id FROM payments_job WHERE queue = %(queue)s AND state = 'waiting'
+     ORDER BY business_id LIMIT 1)
+    UNION ALL
+    SELECT (SELECT business_id FROM payments_job
+            WHERE queue = %(queue)s AND state = 'waiting' AND business_id > waiting.business_id
+            ORDER BY business_id LIMIT 1)
+    FROM waiting WHERE waiting.business_id IS NOT NULL
+), in_flight AS (
+    SELECT business_id, count(*) AS number FROM payments_job
+    WHERE queue = %(queue)s AND state = 'running' AND leased_until >= %(now)s GROUP BY business_id
+), candidates AS MATERIALIZED (
+    SELECT job.id, job.priority, job.due_at,
+           coalesce(in_flight.number, 0)
+           + row_number() OVER (PARTITION BY job.business_id ORDER BY job.priority, job.due_at, job.id) AS turn
+    FROM waiting
+    LEFT JOIN in_flight USING (business_id)
+    CROSS JOIN LATERAL (
+        SELECT id, business_id, priority, due_at FROM payments_job
+        WHERE queue = %(queue)s AND state = 'waiting' AND business_id = waiting.business_id
+              AND due_at <= %(now)s
+        ORDER BY priority, due_at, id
+        LIMIT greatest(0, least(%(limit)s, %(cap)s - coalesce(in_flight.number, 0)))
+        FOR NO KEY UPDATE SKIP LOCKED
+    ) AS job
+    WHERE waiting.business_id IS NOT NULL
+), expired AS MATERIALIZED (
+    SELECT id FROM payments_job
+    WHERE queue = %(queue)s AND state = 'running' AND leased_until < %(now)s
+    ORDER BY leased_until LIMIT %(limit)s
+    FOR NO KEY UPDATE SKIP LOCKED
+), chosen AS (
+    SELECT id FROM (
+        SELECT id, -1 AS priority, 0 AS turn, %(now)s AS due_at FROM expired
+        UNION ALL SELECT id, priority, turn, due_at FROM candidates
+    ) AS everything
+    ORDER BY priority, turn, due_at LIMIT %(limit)s
+)
+UPDATE payments_job AS job
+SET state = 'running', fence = job.fence + 1, attempts = job.attempts + 1, worker = %(worker)s,
+    started_at = %(now)s,
+    leased_until = %(now)s + make_interval(secs => (%(leases)s::jsonb ->> job.name)::double precision)
+FROM chosen WHERE job.id = chosen.id
+RETURNING job.id, job.public_id, job.name, job.arguments::text, job.fence, job.attempts, job.business_id
+"""
+
+_DUE_QUEUES = """
+SELECT queue FROM unnest(%(queues)s::text[]) AS queue
+WHERE EXISTS (SELECT 1 FROM payments_job AS job
+              WHERE job.queue = queue.queue AND job.state = 'waiting' AND job.due_at <= %(now)s)
+   OR EXISTS (SELECT 1 FROM payments_job AS job
+              WHERE job.queue = queue.queue AND job.state = 'running' AND job.leased_until < %(now)s)
+"""
+
+_LEASES = json.dumps({kind.name: kind.lease_seconds for kind in CATALOGUE.values()})
+_NO_CAP = 1_000_000
+
+
+def claim(*, queue: str, limit: int, worker: str, now: datetime.datetime) -> list[Lease]:
+    """Claim up to `limit` jobs of a queue, fairly between businesses, expired leases first.
+
+    On queues that wait on Stripe a business has a cap in flight, so that one account that hangs cannot
+    take every thread.
+    """
+    cap = settings.JOBS_IN_FLIGHT_PER_BUSINESS if queue in STRIPE_QUEUES else _NO_CAP
+    with transaction.atomic(durable=True), connection.cursor() as cursor:
+        cursor.execute(
+            _CLAIM,
+            {"queue": queue, "limit": limit, "worker": worker[:100], "now": now, "cap": cap, "leases": _LEASES},
+        )
+        rows = cursor.fetchall()
+    leases = [
+        Lease(job_id, public_id, CATALOGUE[name], json.loads(arguments), fence, attempts, business_id)
+        for job_id, public_id, name, arguments, fence, attempts, business_id in rows
+    ]
+    return sorted(leases, key=lambda lease: lease.job_id)
+
+
+def due_queues(*, now: datetime.datetime) -> list[str]:
+    """Return the queues that have something to do now."""
+    with connection.cursor() as cursor:
+        cursor.execute(_DUE_QUEUES, {"queues": list(QUEUES), "now": now})
+        return [queue for (queue,) in cursor.fetchall()]
+
+
+def retry_delay(attempts: int) -> datetime.timedelta:
+    """Return how long to wait after the n-th try: doubling from a second to five minutes, with jitter."""
+    seconds = min(FIRST_RETRY_SECONDS * 2 ** max(attempts - 1, 0), LONGEST_RETRY_SECONDS)
+    return datetime.timedelta(seconds=seconds * random.uniform(0.75, 1.25))  # noqa: S311 - spreads load
+
+
+def put_off(lease: Lease, *, error: str, now: datetime.datetime) -> None:
+    """Let the job wait for another try, or bury it when it has had all its tries."""
+    if lease.attempts >= lease.kind.max_attempts:
+        bury(lease, error=error, now=now)
+        return
+    held = Job.objects.filter(id=lease.job_id, fence=lease.fence, state=Job.State.RUNNING)
+    try:
+        with transaction.atomic():
+            held.update(
+                state=Job.State.WAITING,
+                due_at=now + retry_delay(lease.attempts),
+                leased_until=None,
+                last_error=error[:300],
+            )
+    except IntegrityError:  # the same work was asked for again meanwhile: that job carries on
+        held.update(
+            state=Job.State.DONE, finished_at=now, leased_until=None, last_error=f"joined a newer job: {error}"[:300]
+        )
+
+
+def bury(lease: Lease, *, error: str, now: datetime.datetime) -> None:
+    """Give the job up: it stays, visible as dead, until a person replays it."""
+    Job.objects.filter(id=lease.job_id, fence=lease.fence, state=Job.State.RUNNING).update(
+        state=Job.State.DEAD, finished_at=now, leased_until=None, last_error=error[:300]
+    )
+
+
+def replay(*, now: datetime.datetime, name: str | None = None, job_ids: list[int] | None = None) -> int:
+    """Let dead jobs wait again, with their tries counted anew; return how many. One by one: twins are joined."""
+    dead = Job.objects.filter(state=Job.State.DEAD)
+    if name is not None:
+        dead = dead.filter(name=name)
+    if job_ids is not None:
+        dead = dead.filter(id__in=job_ids)
+    replayed = 0
+    for job_id in list(dead.order_by("id").values_list("id", flat=True)):
+        row = Job.objects.filter(id=job_id, state=Job.State.DEAD)
+        try:
+            with transaction.atomic():
+                replayed += row.update(state=Job.State.WAITING, attempts=0, due_at=now, finished_at=None)
+        except IntegrityError:
+            row.update(state=Job.State.DONE, last_error="joined a newer job")
+    return replayed

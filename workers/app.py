@@ -1,0 +1,78 @@
+"""The Celery app of the workers and of beat: `celery -A workers.app worker …`.
+
+Why each setting is as it is: docs/decisions/ and the comments here; most were seen by running the parts.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "web.settings")
+
+import django
+from celery import Celery, signals
+from django.conf import settings
+
+django.setup()  # the schedule, routes and handlers below are Django code
+
+from tasks import handlers  # noqa: E402
+from workers import probes  # noqa: E402
+from workers.queues import QUEUE_DEFINITIONS, ROUTES  # noqa: E402
+from workers.schedule import SCHEDULE  # noqa: E402
+
+handlers.check()
+
+VISIBILITY_TIMEOUT_SECONDS = 120  # longer than the longest task: a drain ends after 10 s plus one job
+
+app = Celery("paydesk", include=["tasks.relay", "tasks.sweeps"])
+app.conf.update(
+    broker_url=settings.CELERY_BROKER_URL,
+    broker_connection_retry_on_startup=True,
+    broker_connection_max_retries=None,  # the broker may be away for hours; workers wait
+    broker_transport_options={
+        "visibility_timeout": VISIBILITY_TIMEOUT_SECONDS,
+        "unacked_restore_interval": 5,
+        "unacked_restore_throttle": 1,
+        "socket_keepalive": True,
+        "socket_timeout": 30,
+        "socket_connect_timeout": 5,
+        "health_check_interval": 10,
+    },
+    broker_pool_limit=16,  # not below the largest thread pool
+    # A soft or cold shutdown with early acks loses the task; our leases make a second run harmless.
+    task_acks_late=True,
+    task_acks_on_failure_or_timeout=True,
+    task_retry_on_worker_lost=False,  # a bell that killed its child must not come back: the job's row decides
+    task_reject_on_worker_lost=False,
+    worker_prefetch_multiplier=1,
+    worker_cancel_long_running_tasks_on_connection_loss=False,
+    task_serializer="json",
+    result_serializer="json",
+    accept_content=["json"],
+    task_ignore_result=True,  # results only for jobs that a person follows (tasks/relay.py)
+    result_backend="django-db",
+    result_expires=86_400,  # seconds: a day
+    result_extended=False,  # never the arguments
+    task_queues=QUEUE_DEFINITIONS,
+    task_default_queue="maintenance",
+    task_create_missing_queues=False,
+    task_routes=ROUTES,
+    beat_schedule=SCHEDULE,
+    beat_scheduler="workers.probes:Scheduler",
+    beat_max_loop_interval=1,
+    worker_hijack_root_logger=False,
+    worker_send_task_events=False,
+    worker_soft_shutdown_timeout=15.0,
+    worker_enable_soft_shutdown_on_idle=False,
+    timezone="UTC",
+    # Celery's Django fixup otherwise opens and closes a database connection around every task.
+    CELERY_DB_REUSE_MAX=1000,
+)
+
+
+@signals.setup_logging.connect
+def _keep_our_logging(**_: object) -> None:
+    """Keep the logging that Django's settings configured: one line a fact, redacted."""
+
+
+probes.connect()

@@ -1,0 +1,61 @@
+"""Is this worker, or beat, alive? `python -m workers.probes worker|beat` exits 0 if it is, for compose.
+
+A worker touches a file with each heartbeat that it gets through to the broker; beat with each turn of its
+loop. A file too old means that the process hangs or has lost the broker.
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import sys
+import tempfile
+import time
+
+from celery import signals
+from celery.beat import Scheduler as InMemoryScheduler
+
+STALE_AFTER_SECONDS = 30  # several heartbeats (2 s) and beat's turns (1 s)
+
+
+def _file(kind: str) -> pathlib.Path:
+    folder = os.environ.get("PROBE_DIR") or tempfile.gettempdir()
+    return pathlib.Path(folder) / f"paydesk-{kind}.alive"
+
+
+def touch(kind: str) -> None:
+    """Note that this process is alive now."""
+    _file(kind).touch()
+
+
+class Scheduler(InMemoryScheduler):
+    """Beat's schedule, kept in memory (it is code, not data), with a sign of life at each turn."""
+
+    def tick(self, *args: object, **kwargs: object) -> float:
+        touch("beat")
+        return super().tick(*args, **kwargs)  # type: ignore[no-any-return]
+
+
+def connect() -> None:
+    """Touch the worker's file with each heartbeat."""
+    signals.worker_ready.connect(_worker_alive, weak=False)
+    signals.heartbeat_sent.connect(_worker_alive, weak=False)
+
+
+def _worker_alive(**_: object) -> None:
+    touch("worker")
+
+
+def main(kind: str) -> int:
+    """Return 0 where the process of that kind has shown life of late."""
+    try:
+        age = time.time() - _file(kind).stat().st_mtime
+    except FileNotFoundError:
+        print(f"{kind}: no sign of life yet")
+        return 1
+    print(f"{kind}: last sign of life {age:.0f} s ago")
+    return 0 if age < STALE_AFTER_SECONDS else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

@@ -1,0 +1,12 @@
+"""Which queue each Celery task goes to, in one place, derived from the catalogue of jobs."""
+
+from __future__ import annotations
+
+from kombu import Queue as KombuQueue
+
+from web.payments.jobs import QUEUES, Queue
+
+QUEUE_DEFINITIONS = tuple(KombuQueue(name) for name in QUEUES)
+
+# Bells are sent to the queue that they name (payments/bell.py); what beat sends is maintenance.
+ROUTES = {"paydesk.*": {"queue": Queue.MAINTENANCE}}

@@ -1,0 +1,21 @@
+"""What beat sends, and how often. Each message expires before the next one: none pile up while nobody listens."""
+
+from __future__ import annotations
+
+TICK_SECONDS = 1.0  # a lost bell costs at most this much
+SILENCE_SECONDS = 5.0  # how often silent payments are looked for; each has its own times (operations/payments.py)
+CLEAN_UP_SECONDS = 3600.0
+
+SCHEDULE = {
+    "tick": {"task": "paydesk.tick", "schedule": TICK_SECONDS, "options": {"expires": TICK_SECONDS * 5}},
+    "check-silent-payments": {
+        "task": "paydesk.check_silent_payments",
+        "schedule": SILENCE_SECONDS,
+        "options": {"expires": SILENCE_SECONDS * 2},
+    },
+    "forget-results": {
+        "task": "celery.backend_cleanup",
+        "schedule": CLEAN_UP_SECONDS,
+        "options": {"expires": CLEAN_UP_SECONDS, "queue": "maintenance"},
+    },
+}
