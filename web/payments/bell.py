@@ -46,6 +46,7 @@ class Bell:
     def _reset(self) -> None:
         self._pid = os.getpid()
         self._marked: set[str] = set()
+        self._publishing = False
         self._condition = threading.Condition()
         self._thread: threading.Thread | None = None
 
@@ -60,6 +61,12 @@ class Bell:
                 self._thread.start()
             self._condition.notify()
 
+    def wait_until_rung(self, *, seconds: float) -> None:
+        """Wait until nothing is left to publish: for a command that is about to exit."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline and (self._marked or self._publishing):
+            time.sleep(0.01)
+
     def _publish_forever(self) -> None:
         app = producer()
         while True:
@@ -67,13 +74,16 @@ class Bell:
                 while not self._marked:
                     self._condition.wait()
                 queues, self._marked = self._marked, set()
+                self._publishing = True
             try:
                 for queue in sorted(queues):
                     app.send_task(
                         DRAIN_TASK, kwargs={"queue": queue}, queue=queue, ignore_result=True, retry=False
                     )
+                self._publishing = False
                 time.sleep(COALESCE_SECONDS)
             except Exception as error:  # noqa: BLE001 - whatever the broker's client raises, the tick re-rings
+                self._publishing = False
                 log.warning("bell.lost", queues=sorted(queues), error=type(error).__name__)
                 time.sleep(QUIET_AFTER_FAILURE_SECONDS)
 

@@ -1,5 +1,7 @@
-"""The addresses of this room; they are joined under the namespace `payment` in web/payment_urls.py."""
+"""Where Stripe's events arrive: one address per business."""
 
-from django.urls import URLPattern, URLResolver
+from django.urls import path
 
-urlpatterns: list[URLPattern | URLResolver] = []
+from web.webhooks import views
+
+urlpatterns = [path("webhooks/stripe/<uuid:token>/", views.stripe_webhook, name="stripe-webhook")]

@@ -1,0 +1,123 @@
+"""What a person follows while a worker does it: a payment from the checkout, a check of keys from the settings."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+
+from django.conf import settings
+from django_celery_results.models import TaskResult
+
+from web.core.models import Business, Profile
+from web.payments.crypto import unseal
+from web.payments.models import Cart, Job, Order, Payment, StripeAccount
+from web.payments.operations.intents import PaymentNotFound, hash_payer_key
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """Who asks about a payment: by browser, by sign-in, or by holding the cart's link."""
+
+    payer_key: str = ""
+    profile: Profile | None = None
+    is_staff: bool = False
+    cart_token: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """A payment as one viewer may see it. The client secret is there only for who may pay with it."""
+
+    payment: Payment
+    order: Order | None
+    is_payer: bool
+
+    @property
+    def client_secret(self) -> str:
+        sealed = self.payment.client_secret_sealed
+        return unseal(sealed) if self.is_payer and sealed and not self.payment.is_final else ""
+
+    @property
+    def publishable_key(self) -> str:
+        account = self.payment.account
+        return account.publishable_key if account is not None and self.client_secret else ""
+
+
+def payment(*, business: Business, public_id: uuid.UUID, viewer: Viewer) -> Followed:
+    """Return a payment to its payer, to staff, or to who holds the link of its cart; else PaymentNotFound."""
+    found = (
+        Payment.objects.filter(business=business, public_id=public_id)
+        .select_related("order", "account")
+        .first()
+    )
+    if found is None:
+        raise PaymentNotFound
+    is_payer = _is_payer(found, viewer)
+    if not is_payer and not _holds_link(found, viewer.cart_token):
+        raise PaymentNotFound
+    order = found.order or (
+        Order.objects.filter(cart_reference=found.cart_reference).first() if found.is_final else None
+    )
+    return Followed(found, order, is_payer)
+
+
+def is_payer(found: Payment, viewer: Viewer) -> bool:
+    """Say whether the viewer may have the payment's client secret."""
+    return _is_payer(found, viewer)
+
+
+def _is_payer(found: Payment, viewer: Viewer) -> bool:
+    if viewer.is_staff:
+        return True
+    if viewer.profile is not None and found.customer_id == viewer.profile.id:
+        return True
+    return bool(viewer.payer_key) and found.payer_key_hash == hash_payer_key(viewer.payer_key)
+
+
+def _holds_link(found: Payment, token: str) -> bool:
+    if not token:
+        return False
+    carts = Cart.objects.filter(business_id=found.business_id, token=token, reference=found.cart_reference)
+    orders = Order.objects.filter(
+        business_id=found.business_id, token=token, cart_reference=found.cart_reference
+    )
+    return carts.exists() or orders.exists()
+
+
+@dataclass(frozen=True, slots=True)
+class FollowedJob:
+    """How far a job is, and what it said at its end."""
+
+    job: Job
+    result: str
+
+    @property
+    def is_over(self) -> bool:
+        return self.job.state in (Job.State.DONE, Job.State.DEAD)
+
+
+def account_check(business: Business, account: StripeAccount) -> FollowedJob | None:
+    """Return the newest check of an account's keys, or None where it was tidied away."""
+    job = (
+        Job.objects.filter(business=business, account=account, name="verify_account").order_by("-id").first()
+    )
+    if job is None:
+        return None
+    result = ""
+    if job.state == Job.State.DONE:
+        row = TaskResult.objects.filter(task_id=str(job.public_id)).first()
+        result = str(row.result or "") if row else ""
+    return FollowedJob(job, result)
+
+
+def accounts(business: Business) -> list[StripeAccount]:
+    """Return the business's Stripe accounts that matter to it now: in use, being checked, or just refused."""
+    rows = list(StripeAccount.objects.filter(business=business).order_by("-id")[:20])
+    in_use = [row for row in rows if row.state == StripeAccount.State.ACTIVE]
+    newest = [row for row in rows[:1] if row.state in (StripeAccount.State.UNVERIFIED, StripeAccount.State.REFUSED)]
+    return newest + in_use
+
+
+def uses_real_stripe() -> bool:
+    """Say whether calls go to Stripe itself rather than to an address set for tests."""
+    return not settings.STRIPE_API_BASE

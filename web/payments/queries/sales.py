@@ -1,0 +1,171 @@
+"""What the shop, the checkout and the till show: items, people, carts with their prices, receipts.
+
+Reads only. Everything is asked of one business; what another business has is as good as absent.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.db.models import Q, QuerySet
+
+from web.core.models import Business, Item, Location, Profile
+from web.payments.models import Cart, CartLine, Method, Order, Payment
+from web.payments.money import Money
+from web.payments.operations.carts import CartNotFound
+from web.payments.pricing import LineTotals, Quote
+from web.payments.queries.quotes import quote
+from web.payments.states import LIVE, CartState, PaymentState
+
+TOKEN = re.compile(r"[A-Za-z0-9_-]{1,40}")
+MOST_ITEMS = 200  # a shop's page; a catalogue beyond that needs categories
+MOST_MATCHES = 12  # what a person can look through at a till
+MOST_ORDERS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Sale:
+    """A cart as a page shows it: its lines with what they come to, its price, and the payments so far."""
+
+    cart: Cart
+    lines: Sequence[tuple[CartLine, LineTotals]]
+    quote: Quote
+    payments: Sequence[Payment]
+
+    @property
+    def is_open(self) -> bool:
+        return self.cart.state == CartState.OPEN
+
+    @property
+    def live(self) -> Payment | None:
+        """The online payment that is under way, if one is."""
+        return next((p for p in self.payments if p.state in LIVE and p.method == Method.ONLINE), None)
+
+    @property
+    def held(self) -> Payment | None:
+        return next((p for p in self.payments if p.state == PaymentState.HELD), None)
+
+    @property
+    def due(self) -> Money:
+        """What is still to be paid: the total less what has come in."""
+        total = self.quote.totals.total
+        paid = sum(p.amount_minor for p in self.payments if p.state == PaymentState.SUCCEEDED)
+        return Money(total.amount - paid, total.currency)
+
+    @property
+    def count(self) -> int:
+        return sum(line.quantity for line, _ in self.lines)
+
+
+def is_token(text: str) -> bool:
+    """Say whether a text could be a cart's token at all."""
+    return TOKEN.fullmatch(text) is not None
+
+
+def sale(business: Business, token: str) -> Sale:
+    """Return the cart behind a link; raise CartNotFound where there is none (any more)."""
+    cart = None
+    if is_token(token):
+        carts = Cart.objects.filter(business=business, token=token)
+        cart = carts.select_related("customer", "location", "created_by").first()
+    if cart is None:
+        raise CartNotFound
+    lines = list(cart.lines.all())
+    priced = quote(cart)
+    payments = list(Payment.objects.filter(business=business, cart_reference=cart.reference).order_by("id"))
+    # Between the two reads another tab may have changed a line: a page that shows both is asked for again.
+    paired = list(zip(lines, priced.totals.lines, strict=False))
+    return Sale(cart, paired, priced, payments)
+
+
+def order_of_token(business: Business, token: str) -> Order | None:
+    """Return the order that a cart became: the cart's address keeps working."""
+    if not is_token(token):
+        return None
+    return Order.objects.filter(business=business, token=token).first()
+
+
+def receipt(business: Business, token: str) -> Order | None:
+    """Return an order with all that a receipt shows."""
+    if not is_token(token):
+        return None
+    orders = Order.objects.filter(business=business, token=token).select_related("location", "created_by")
+    return orders.prefetch_related("lines", "payments").first()
+
+
+def locations(business: Business) -> list[Location]:
+    """Return the business's places, the oldest first: it is the one that the web shop sells for."""
+    return list(Location.objects.filter(business=business).order_by("id"))
+
+
+def items_for_sale(business: Business, location: Location, *, online: bool) -> list[Item]:
+    """Return what a location sells: on the web, or over its counter."""
+    items = _items(business, location)
+    if online:
+        items = items.filter(sold_online=True)
+    return list(items.order_by("item_type", "name", "id")[:MOST_ITEMS])
+
+
+def items_named(business: Business, location: Location, text: str) -> list[Item]:
+    """Find items by what was scanned or typed: an exact code is one item, otherwise a part of the name."""
+    text = text.strip()
+    if not text:
+        return []
+    items = _items(business, location)
+    scanned = items.filter(code=text).first()
+    if scanned is not None:
+        return [scanned]
+    return list(items.filter(name__icontains=text).order_by("name", "id")[:MOST_MATCHES])
+
+
+def _items(business: Business, location: Location) -> QuerySet[Item]:
+    return Item.objects.filter(
+        Q(location=None) | Q(location=location),
+        business=business,
+        is_active=True,
+        currency=location.currency,
+    )
+
+
+def customers_named(business: Business, text: str) -> list[Profile]:
+    """Find customers by a part of their name or address."""
+    text = text.strip()
+    if not text:
+        return []
+    people = Profile.objects.filter(business=business, role=Profile.Role.CUSTOMER)
+    return list(
+        people.filter(Q(name__icontains=text) | Q(email__icontains=text)).order_by("name", "id")[:MOST_MATCHES]
+    )
+
+
+def customer(business: Business, profile_id: int) -> Profile | None:
+    """Return a customer of the business."""
+    return Profile.objects.filter(business=business, role=Profile.Role.CUSTOMER, id=profile_id).first()
+
+
+def cart_of(profile: Profile) -> Cart | None:
+    """Return the customer's newest cart that holds something."""
+    carts = Cart.objects.filter(business_id=profile.business_id, customer=profile, lines__isnull=False)
+    return carts.distinct().order_by("-created_at", "-id").first()
+
+
+def cart_count(business: Business, token: str) -> int:
+    """Say how many things the browser's cart holds; 0 without one."""
+    if not is_token(token):
+        return 0
+    lines = CartLine.objects.filter(cart__business=business, cart__token=token)
+    return sum(lines.values_list("quantity", flat=True))
+
+
+def orders_of(profile: Profile) -> list[Order]:
+    """Return the customer's orders, newest first."""
+    orders = Order.objects.filter(business_id=profile.business_id, customer=profile)
+    return list(orders.prefetch_related("lines").order_by("-created_at", "-id")[:MOST_ORDERS])
+
+
+def orders_of_tokens(business: Business, tokens: Sequence[str]) -> list[Order]:
+    """Return the orders that a browser remembers, newest first."""
+    orders = Order.objects.filter(business=business, token__in=[token for token in tokens if is_token(token)])
+    return list(orders.order_by("-created_at", "-id")) if tokens else []

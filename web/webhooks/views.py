@@ -1,0 +1,133 @@
+"""Stripe's events: verify, store once, 200. Everything else happens later, in a worker.
+
+What is not a well-formed, well-signed event is a 400 with nothing stored; Stripe sends it again.
+"""
+
+from __future__ import annotations
+
+import datetime
+import functools
+import time
+import uuid
+from typing import Any
+
+import orjson
+import structlog
+from django.db.models import Q
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils import timezone
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_POST
+
+from web.payments.crypto import unseal
+from web.payments.models import WebhookSecret
+from web.payments.operations import inbox
+from web.payments.operations.inbox import Arrived
+from web.webhooks.signature import BadSignature, verify
+
+LARGEST_BODY = 1_048_576  # bytes; Stripe's events stay far below
+_SECRETS_SECONDS = 5  # how long a process trusts its copy of the secrets (a replaced one lives 24 h anyway)
+_OLDEST_EVENT = datetime.datetime(2011, 1, 1, tzinfo=datetime.UTC)  # Stripe's first year
+
+log = structlog.get_logger(__name__)
+
+
+class BadEvent(Exception):
+    """The body is not an event. Its text is our own words and safe to log and to answer."""
+
+
+@csrf_exempt
+@require_POST
+def stripe_webhook(request: HttpRequest, token: uuid.UUID) -> HttpResponse:
+    """Take one event for the business that the address names."""
+    try:
+        body = _body(request)
+        secrets = _secrets(token, int(time.monotonic() // _SECRETS_SECONDS))
+        account_id = verify(body, request.headers.get("Stripe-Signature", ""), secrets)
+        event = _event(body)
+    except BadSignature:
+        return _refused("bad_signature", "No active secret of this address signed this body just now.")
+    except BadEvent as error:
+        return _refused("bad_event", str(error))
+    is_new = inbox.store(account_id=account_id, event=event, now=timezone.now())
+    log.info("webhook.stored" if is_new else "webhook.repeated", event_id=event.event_id, type=event.event_type)
+    return HttpResponse(b"ok", content_type="text/plain")
+
+
+def _refused(code: str, message: str) -> HttpResponse:
+    log.warning("webhook.refused", code=code, reason=message)
+    return JsonResponse({"error": {"code": code, "message": message}}, status=400)
+
+
+def _body(request: HttpRequest) -> bytes:
+    try:
+        length = int(request.headers.get("Content-Length") or 0)
+    except ValueError as error:
+        raise BadEvent("The Content-Length is not a number.") from error
+    if length > LARGEST_BODY:
+        raise BadEvent("The body is too large for an event.")
+    try:
+        body = request.read(LARGEST_BODY + 1)
+    except OSError as error:
+        raise BadEvent("The body did not arrive whole.") from error
+    if len(body) > LARGEST_BODY:
+        raise BadEvent("The body is too large for an event.")
+    return body
+
+
+@functools.lru_cache(maxsize=4096)
+def _secrets(token: uuid.UUID, _period: int) -> tuple[tuple[int, str], ...]:
+    """Return (account id, secret) of all active secrets of an address; cached for a few seconds."""
+    rows = WebhookSecret.objects.filter(
+        Q(expires_at=None) | Q(expires_at__gt=timezone.now()),
+        account__business__payment_settings__webhook_token=token,
+    ).order_by("-id")
+    return tuple((row.account_id, unseal(row.secret_sealed)) for row in rows)
+
+
+def _event(body: bytes) -> Arrived:
+    try:
+        data = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise BadEvent("The body is not JSON.") from error
+    if not isinstance(data, dict) or data.get("object") != "event":
+        raise BadEvent("The body is not an event.")
+    thing = data.get("data", {}).get("object") if isinstance(data.get("data"), dict) else None
+    if not isinstance(thing, dict):
+        raise BadEvent("The event has no object.")
+    _forget_client_secrets(data)
+    try:
+        occurred_at = datetime.datetime.fromtimestamp(data["created"], tz=datetime.UTC)
+        text = orjson.dumps(data).decode()
+    except (KeyError, TypeError, ValueError, OverflowError, OSError) as error:
+        raise BadEvent("The event's time cannot be read.") from error
+    if occurred_at < _OLDEST_EVENT:
+        raise BadEvent("The event's time cannot be right.")
+    if "\\u0000" in text:  # PostgreSQL's jsonb cannot hold it, and no event of Stripe's has it
+        raise BadEvent("The event contains a NUL character.")
+    return Arrived(
+        event_id=_short(data, "id", 64),
+        event_type=_short(data, "type", 80),
+        object_id=_short(thing, "id", 64) if "id" in thing else "",
+        occurred_at=occurred_at,
+        payload_json=text,
+    )
+
+
+def _short(data: dict[str, Any], name: str, longest: int) -> str:
+    value = data.get(name)
+    if not isinstance(value, str) or not 0 < len(value) <= longest or not value.isascii():
+        raise BadEvent(f"The event's {name} cannot be right.")
+    return value
+
+
+def _forget_client_secrets(value: Any) -> None:
+    """Remove every client secret, however deep: what is stored may be shown to whoever is on call."""
+    todo = [value]
+    while todo:
+        here = todo.pop()
+        if isinstance(here, dict):
+            here.pop("client_secret", None)
+            todo.extend(here.values())
+        elif isinstance(here, list):
+            todo.extend(here)
