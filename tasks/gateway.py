@@ -216,7 +216,7 @@ def look_for_intent(
 def read_account_id(account: StripeAccount) -> str:
     """Ask Stripe whose keys these are; return the account id (`acct_…`)."""
     try:
-        return _data(client_of(account).v1.accounts.retrieve_current())["id"]
+        return str(_data(client_of(account).v1.accounts.retrieve_current())["id"])
     except stripe.StripeError as error:
         _raise_for_read(error)
 

@@ -101,5 +101,3 @@ def read_intent(*, payment_id: int, lease: Lease) -> None:
     now = timezone.now()
     intents.settle(account_id=payment.account.id, snapshot=snapshot, now=now)
     jobs.complete(lease, now=now)
-
-

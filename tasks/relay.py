@@ -75,7 +75,7 @@ def run(lease: Lease) -> None:
         except TryAgain as reason:
             backlog.put_off(lease, error=str(reason), now=timezone.now())
             log.info("job.put_off", reason=str(reason))
-        except Exception as error:  # noqa: BLE001 - whatever it is, the job must wait, be seen, or die visibly
+        except Exception as error:
             # Only the type: an exception's text may quote what it was given.
             backlog.put_off(lease, error=type(error).__name__, now=timezone.now())
             log.exception("job.failed")

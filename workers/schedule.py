@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 TICK_SECONDS = 1.0  # a lost bell costs at most this much
-SILENCE_SECONDS = 5.0  # how often silent payments are looked for; each has its own times (operations/payments.py)
+SILENCE_SECONDS = (
+    5.0  # how often silent payments are looked for; each has its own times (operations/payments.py)
+)
 CLEAN_UP_SECONDS = 3600.0
 
 SCHEDULE = {

@@ -31,7 +31,9 @@ def unseal(sealed: str) -> str:
     try:
         return _box(tuple(settings.FIELD_ENCRYPTION_KEYS)).decrypt(sealed.encode()).decode()
     except InvalidToken:
-        raise CannotOpenSecret("FIELD_ENCRYPTION_KEYS does not hold the key that sealed this value.") from None
+        raise CannotOpenSecret(
+            "FIELD_ENCRYPTION_KEYS does not hold the key that sealed this value."
+        ) from None
 
 
 def reseal(sealed: str) -> str:

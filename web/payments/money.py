@@ -58,7 +58,9 @@ def exponent(currency: str) -> int:
     if currency in ZERO_DECIMAL or currency in SPECIAL:
         return 0
     if currency in THREE_DECIMAL:
-        raise UnsupportedCurrency(f"{currency.upper()} has three decimals, which not every Stripe account may charge.")
+        raise UnsupportedCurrency(
+            f"{currency.upper()} has three decimals, which not every Stripe account may charge."
+        )
     raise UnsupportedCurrency(f"{currency!r} is not a currency that can be charged.")
 
 

@@ -80,9 +80,7 @@ def price(
     def spread(tax: Tax | None) -> list[Money]:
         if tax is None or not lines:
             return [zero for _ in lines]
-        bases = [
-            net if tax.covers(line.item_type) else zero for line, net in zip(lines, nets, strict=True)
-        ]
+        bases = [net if tax.covers(line.item_type) else zero for line, net in zip(lines, nets, strict=True)]
         return sum(bases, zero).percent(tax.rate).split([base.amount for base in bases])
 
     sales, additional = spread(sales_tax), spread(additional_tax)

@@ -50,7 +50,9 @@ def stripe_webhook(request: HttpRequest, token: uuid.UUID) -> HttpResponse:
     except BadEvent as error:
         return _refused("bad_event", str(error))
     is_new = inbox.store(account_id=account_id, event=event, now=timezone.now())
-    log.info("webhook.stored" if is_new else "webhook.repeated", event_id=event.event_id, type=event.event_type)
+    log.info(
+        "webhook.stored" if is_new else "webhook.repeated", event_id=event.event_id, type=event.event_type
+    )
     return HttpResponse(b"ok", content_type="text/plain")
 
 

@@ -15,7 +15,7 @@ class Migration(migrations.Migration):
     initial = True
 
     dependencies = [
-        ('core', '0002_groups_and_cache'),
+        ('core', '0002_cache_table'),
     ]
 
     operations = [

@@ -54,7 +54,8 @@ class Attempt(models.Model):
                 name="a_refund_has_one_open_attempt_per_operation",
             ),
             models.CheckConstraint(
-                condition=Q(payment__isnull=False) | Q(refund__isnull=False), name="an_attempt_is_for_something"
+                condition=Q(payment__isnull=False) | Q(refund__isnull=False),
+                name="an_attempt_is_for_something",
             ),
         ]
 

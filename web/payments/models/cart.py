@@ -22,8 +22,12 @@ class Cart(models.Model):
 
     business = models.ForeignKey(Business, on_delete=models.PROTECT, related_name="carts")
     location = models.ForeignKey(Location, on_delete=models.PROTECT, related_name="carts")
-    reference = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)  # outlives the cart, on its order
-    token = models.CharField(max_length=40, default=new_token, unique=True, editable=False)  # its secret address
+    reference = models.UUIDField(
+        default=uuid.uuid4, unique=True, editable=False
+    )  # outlives the cart, on its order
+    token = models.CharField(
+        max_length=40, default=new_token, unique=True, editable=False
+    )  # its secret address
     customer = models.ForeignKey(Profile, on_delete=models.SET_NULL, null=True, related_name="carts")
     guest_name = models.CharField(max_length=200, blank=True)
     guest_email = models.EmailField(blank=True)
@@ -58,7 +62,8 @@ class Cart(models.Model):
                 name="a_cart_is_frozen_with_its_total",
             ),
             models.CheckConstraint(
-                condition=Q(tip_minor__gte=0) & Q(discount_minor__gte=0), name="a_cart_takes_no_negative_amounts"
+                condition=Q(tip_minor__gte=0) & Q(discount_minor__gte=0),
+                name="a_cart_takes_no_negative_amounts",
             ),
         ]
         indexes = [models.Index(fields=["business", "customer"], name="cart_of_customer")]
@@ -84,7 +89,8 @@ class CartLine(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["cart", "item"], name="an_item_has_one_line_in_a_cart"),
             models.CheckConstraint(
-                condition=Q(quantity__gte=1, quantity__lte=LARGEST_QUANTITY), name="a_line_has_a_sane_quantity"
+                condition=Q(quantity__gte=1, quantity__lte=LARGEST_QUANTITY),
+                name="a_line_has_a_sane_quantity",
             ),
             models.CheckConstraint(condition=Q(unit_price_minor__gte=0), name="a_line_has_no_negative_price"),
         ]

@@ -34,7 +34,9 @@ class InboxEvent(models.Model):
     payment = models.ForeignKey(Payment, on_delete=models.SET_NULL, null=True, related_name="inbox")
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["account", "event_id"], name="an_event_is_stored_once")]
+        constraints = [
+            models.UniqueConstraint(fields=["account", "event_id"], name="an_event_is_stored_once")
+        ]
         indexes = [
             models.Index(fields=["due_at", "id"], condition=Q(state="received"), name="inbox_due"),
             models.Index(fields=["received_at"], name="inbox_age"),

@@ -48,7 +48,8 @@ class Job(models.Model):
                 name="one_waiting_job_per_dedup_key",
             ),
             models.CheckConstraint(
-                condition=~Q(state="running") | Q(leased_until__isnull=False), name="a_running_job_has_a_lease"
+                condition=~Q(state="running") | Q(leased_until__isnull=False),
+                name="a_running_job_has_a_lease",
             ),
         ]
         indexes = [

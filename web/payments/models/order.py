@@ -26,7 +26,9 @@ class Order(models.Model):
     location = models.ForeignKey(Location, on_delete=models.PROTECT, related_name="orders")
     number = models.CharField(max_length=9, default=new_order_number)
     cart_reference = models.UUIDField()
-    token = models.CharField(max_length=40, default=new_token, unique=True)  # the cart's: its address keeps working
+    token = models.CharField(
+        max_length=40, default=new_token, unique=True
+    )  # the cart's: its address keeps working
     customer = models.ForeignKey(Profile, on_delete=models.SET_NULL, null=True, related_name="orders")
     customer_name = models.CharField(max_length=200, blank=True)
     customer_email = models.EmailField(blank=True)

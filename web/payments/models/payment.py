@@ -91,15 +91,20 @@ class Payment(models.Model):
                 condition=Q(refunded_minor__gte=0, refunded_minor__lte=F("amount_received_minor")),
                 name="refunds_never_exceed_the_payment",
             ),
-            models.CheckConstraint(condition=~Q(state="held") | ~Q(held_reason=""), name="held_money_has_a_reason"),
             models.CheckConstraint(
-                condition=Q(order__isnull=True) | Q(state="succeeded"), name="only_money_that_came_pays_an_order"
+                condition=~Q(state="held") | ~Q(held_reason=""), name="held_money_has_a_reason"
             ),
             models.CheckConstraint(
-                condition=~Q(method="online") | Q(account__isnull=False), name="an_online_payment_has_its_account"
+                condition=Q(order__isnull=True) | Q(state="succeeded"),
+                name="only_money_that_came_pays_an_order",
             ),
             models.CheckConstraint(
-                condition=~Q(state__in=sorted(FINAL)) | Q(client_secret_sealed="", next_check_at__isnull=True),
+                condition=~Q(method="online") | Q(account__isnull=False),
+                name="an_online_payment_has_its_account",
+            ),
+            models.CheckConstraint(
+                condition=~Q(state__in=sorted(FINAL))
+                | Q(client_secret_sealed="", next_check_at__isnull=True),
                 name="a_final_payment_keeps_no_client_secret",
             ),
         ]
@@ -107,7 +112,9 @@ class Payment(models.Model):
             models.Index(fields=["cart_reference"], name="payment_of_cart"),
             models.Index(fields=["order"], name="payment_of_order"),
             models.Index(
-                fields=["next_check_at"], condition=Q(next_check_at__isnull=False), name="payment_due_for_a_check"
+                fields=["next_check_at"],
+                condition=Q(next_check_at__isnull=False),
+                name="payment_due_for_a_check",
             ),
             models.Index(
                 fields=["business", "state_changed_at"],

@@ -49,7 +49,9 @@ class Refund(models.Model):
                 name="a_payment_has_one_refund_under_way",
             ),
             models.UniqueConstraint(fields=["business", "form_token"], name="a_form_makes_one_refund"),
-            models.UniqueConstraint(fields=["payment", "stripe_refund_id"], name="a_stripe_refund_is_recorded_once"),
+            models.UniqueConstraint(
+                fields=["payment", "stripe_refund_id"], name="a_stripe_refund_is_recorded_once"
+            ),
         ]
 
     def __str__(self) -> str:

@@ -44,7 +44,10 @@ class StripeAccount(models.Model):
     """
 
     class State(models.TextChoices):
-        UNVERIFIED = "unverified", _("Being checked")  # keys were entered; a worker asks Stripe whose they are
+        UNVERIFIED = (
+            "unverified",
+            _("Being checked"),
+        )  # keys were entered; a worker asks Stripe whose they are
         ACTIVE = "active", _("In use")
         RETIRED = "retired", _("Replaced")
         REFUSED = "refused", _("Refused by Stripe")
@@ -62,7 +65,9 @@ class StripeAccount(models.Model):
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["business"], condition=models.Q(state="active"), name="a_business_sells_on_one_account"
+                fields=["business"],
+                condition=models.Q(state="active"),
+                name="a_business_sells_on_one_account",
             ),
             models.UniqueConstraint(
                 fields=["business", "account_id"],

@@ -22,7 +22,9 @@ from web.payments.models import PaymentSettings, StripeAccount, WebhookSecret
 _PUBLISHABLE = re.compile(r"pk_(test|live)_[A-Za-z0-9_]{4,240}")
 _SECRET = re.compile(r"(sk|rk)_(test|live)_[A-Za-z0-9_]{4,240}")
 _WEBHOOK_SECRET = re.compile(r"whsec_[A-Za-z0-9+/=_-]{8,240}")
-ROLL_OVER = datetime.timedelta(hours=24)  # as long as Stripe signs with the old secret while a new one rolls in
+ROLL_OVER = datetime.timedelta(
+    hours=24
+)  # as long as Stripe signs with the old secret while a new one rolls in
 
 
 class BadKey(Refusal):

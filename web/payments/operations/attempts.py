@@ -92,7 +92,12 @@ def _begin(
             first_sent_at=now,
             sent_at=now,
         )
-    _record(history.SENT, payment, now=now, data={"operation": operation, "key": attempt.key, "sends": attempt.sends})
+    _record(
+        history.SENT,
+        payment,
+        now=now,
+        data={"operation": operation, "key": attempt.key, "sends": attempt.sends},
+    )
     return attempt
 
 
@@ -151,7 +156,14 @@ def _no_intent_yet(
         move(sale, payment, PaymentState.UNKNOWN, now=now, actor=history.WORKER)
     elif verdict is Verdict.REFUSED and not payment.is_final:
         payment.failure_code = answer.error_code
-        move(sale, payment, PaymentState.FAILED, now=now, actor=history.WORKER, data={"code": answer.error_code})
+        move(
+            sale,
+            payment,
+            PaymentState.FAILED,
+            now=now,
+            actor=history.WORKER,
+            data={"code": answer.error_code},
+        )
         finish(sale, now=now, actor=history.WORKER)
 
 
@@ -165,4 +177,3 @@ def _record(kind: str, payment: Payment, *, now: datetime.datetime, data: dict[s
         now=now,
         data=data,
     )
-

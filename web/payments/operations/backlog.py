@@ -91,7 +91,14 @@ def claim(*, queue: str, limit: int, worker: str, now: datetime.datetime) -> lis
     with transaction.atomic(durable=True), connection.cursor() as cursor:
         cursor.execute(
             _CLAIM,
-            {"queue": queue, "limit": limit, "worker": worker[:100], "now": now, "cap": cap, "leases": _LEASES},
+            {
+                "queue": queue,
+                "limit": limit,
+                "worker": worker[:100],
+                "now": now,
+                "cap": cap,
+                "leases": _LEASES,
+            },
         )
         rows = cursor.fetchall()
     leases = [
@@ -130,7 +137,10 @@ def put_off(lease: Lease, *, error: str, now: datetime.datetime) -> None:
             )
     except IntegrityError:  # the same work was asked for again meanwhile: that job carries on
         held.update(
-            state=Job.State.DONE, finished_at=now, leased_until=None, last_error=f"joined a newer job: {error}"[:300]
+            state=Job.State.DONE,
+            finished_at=now,
+            leased_until=None,
+            last_error=f"joined a newer job: {error}"[:300],
         )
 
 

@@ -43,7 +43,9 @@ class BadQuantity(Refusal):
 class BadAmount(Refusal):
     code = "bad_amount"
     message = _("This amount cannot be used.")
-    next_step = _("No money moved. Enter an amount of zero or more, with no more decimals than the currency has.")
+    next_step = _(
+        "No money moved. Enter an amount of zero or more, with no more decimals than the currency has."
+    )
 
 
 class CartTooLarge(Refusal):
@@ -145,12 +147,17 @@ def put_in(
 
 
 @transaction.atomic
-def accept_policy(*, business: Business, token: str, now: datetime.datetime, actor: str = history.CUSTOMER) -> None:
+def accept_policy(
+    *, business: Business, token: str, now: datetime.datetime, actor: str = history.CUSTOMER
+) -> None:
     """Keep in the sale's history that the buyer accepted the refund policy, and which text it was."""
     cart = locks.cart(business_id=business.id, token=token)
     if cart is None:
         raise CartNotFound
-    policy = PaymentSettings.objects.filter(business=business).values_list("refund_policy", flat=True).first() or ""
+    policy = (
+        PaymentSettings.objects.filter(business=business).values_list("refund_policy", flat=True).first()
+        or ""
+    )
     history.record(
         history.POLICY_ACCEPTED,
         business_id=business.id,

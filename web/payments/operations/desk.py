@@ -45,10 +45,14 @@ def sell(
     """Take all that is left to pay by `method` and make the order. The same form again returns the same order."""
     if method is Method.COMPLIMENTARY and not note.strip():
         raise ReasonMissing
-    repeated = Payment.objects.filter(business=business, form_token=form_token).select_related("order").first()
+    repeated = (
+        Payment.objects.filter(business=business, form_token=form_token).select_related("order").first()
+    )
     if repeated is not None and repeated.order is not None and repeated.order.token == token:
         return repeated.order
-    reference = Cart.objects.filter(business=business, token=token).values_list("reference", flat=True).first()
+    reference = (
+        Cart.objects.filter(business=business, token=token).values_list("reference", flat=True).first()
+    )
     sale = None if reference is None else locks.sale(reference)
     cart = None if sale is None else sale.cart
     if sale is None or cart is None:

@@ -57,7 +57,7 @@ def store(*, account_id: int, event: Arrived, now: datetime.datetime) -> bool:
                 now,
             ],
         )
-        is_new = cursor.rowcount == 1
+        is_new = bool(cursor.rowcount == 1)
     if is_new:
         transaction.on_commit(lambda: bell.ring(Queue.WEBHOOKS))
     return is_new
@@ -88,7 +88,7 @@ def apply_batch(*, interpret: Interpreter, now: datetime.datetime, limit: int = 
             with transaction.atomic():
                 for event, snapshot, _ in entries:
                     _apply(event, snapshot, now=now)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the event must stay and be seen
+        except Exception as error:
             log.exception("inbox.failed", events=[event.event_id for event, _, _ in entries])
             for event, _, _ in entries:
                 _put_off(event, error, now=now)

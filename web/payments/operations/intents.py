@@ -143,7 +143,9 @@ def request(
 
     The same form again, and any form while a payment of this cart is live, gets that payment back.
     """
-    reference = Cart.objects.filter(business=business, token=token).values_list("reference", flat=True).first()
+    reference = (
+        Cart.objects.filter(business=business, token=token).values_list("reference", flat=True).first()
+    )
     sale = None if reference is None else locks.sale(reference)
     if sale is None or sale.cart is None:
         raise _no_cart(business, token)
@@ -422,4 +424,3 @@ def _fit_again(sale: Sale, payment: Payment, *, now: datetime.datetime) -> str:
     assert cart.frozen_total_minor is not None
     fits = cart.committed_minor + payment.amount_minor <= cart.frozen_total_minor
     return "" if fits else HeldReason.SECOND_SUCCESS
-

@@ -26,7 +26,7 @@ from web.payments.money import Money
 def public_url(business: Business, path: str) -> str:
     """Return the address of a path on the business's own host, for mails."""
     host = business.hosts.order_by("id").values_list("host", flat=True).first() or "localhost"
-    return settings.PUBLIC_ORIGIN.format(host=host) + path
+    return str(settings.PUBLIC_ORIGIN).format(host=host) + path
 
 
 @transaction.atomic
@@ -42,7 +42,8 @@ def render(*, order_id: int, now: datetime.datetime) -> Receipt:
             "order": order,
             "business": business,
             "lines": [
-                {"line": line, "amount": Money(line.amount_minor, order.currency)} for line in order.lines.all()
+                {"line": line, "amount": Money(line.amount_minor, order.currency)}
+                for line in order.lines.all()
             ],
             "totals": _totals(order),
             "total": Money(order.total_minor, order.currency),

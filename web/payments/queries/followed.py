@@ -114,7 +114,9 @@ def accounts(business: Business) -> list[StripeAccount]:
     """Return the business's Stripe accounts that matter to it now: in use, being checked, or just refused."""
     rows = list(StripeAccount.objects.filter(business=business).order_by("-id")[:20])
     in_use = [row for row in rows if row.state == StripeAccount.State.ACTIVE]
-    newest = [row for row in rows[:1] if row.state in (StripeAccount.State.UNVERIFIED, StripeAccount.State.REFUSED)]
+    newest = [
+        row for row in rows[:1] if row.state in (StripeAccount.State.UNVERIFIED, StripeAccount.State.REFUSED)
+    ]
     return newest + in_use
 
 

@@ -55,9 +55,7 @@ def attention(business: Business) -> Attention:
     """Return held payments and carts that are being paid, the longest waiting first."""
     held = Payment.objects.filter(business=business, state=PaymentState.HELD).order_by("state_changed_at")
     carts = Cart.objects.filter(business=business, state=CartState.FROZEN).select_related("customer")
-    return Attention(
-        list(held[:MOST_ATTENTION]), list(carts.order_by("state_changed_at")[:MOST_ATTENTION])
-    )
+    return Attention(list(held[:MOST_ATTENTION]), list(carts.order_by("state_changed_at")[:MOST_ATTENTION]))
 
 
 def payments_of(business: Business, reference: uuid.UUID) -> list[Payment]:

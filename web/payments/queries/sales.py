@@ -136,7 +136,9 @@ def customers_named(business: Business, text: str) -> list[Profile]:
         return []
     people = Profile.objects.filter(business=business, role=Profile.Role.CUSTOMER)
     return list(
-        people.filter(Q(name__icontains=text) | Q(email__icontains=text)).order_by("name", "id")[:MOST_MATCHES]
+        people.filter(Q(name__icontains=text) | Q(email__icontains=text)).order_by("name", "id")[
+            :MOST_MATCHES
+        ]
     )
 
 

@@ -20,7 +20,9 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         actions = parser.add_subparsers(dest="action")
-        actions.add_parser("depth", help="per queue: due, later, running, dead, age of the oldest that is due")
+        actions.add_parser(
+            "depth", help="per queue: due, later, running, dead, age of the oldest that is due"
+        )
         dead = actions.add_parser("dead", help="list the jobs that were given up")
         dead.add_argument("--limit", type=int, default=50)
         replay = actions.add_parser("replay", help="let dead jobs run again")
