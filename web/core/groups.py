@@ -21,3 +21,17 @@ class Group(StrEnum):
 
 
 GROUP_NAMES: tuple[str, ...] = tuple(group.value for group in Group)
+
+
+def create_groups(*, using: str, **_: object) -> None:
+    """Create the groups that are missing: after every `migrate`, and after a flush between tests.
+
+    A data migration would run once, and rows that it made would be gone after a flush.
+    """
+    from django.contrib.auth.models import Group as AuthGroup
+
+    rows = AuthGroup.objects.using(using)
+    known = set(rows.filter(name__in=GROUP_NAMES).values_list("name", flat=True))
+    rows.bulk_create(
+        [AuthGroup(name=name) for name in GROUP_NAMES if name not in known], ignore_conflicts=True
+    )

@@ -1,0 +1,127 @@
+"""Every test runs on real servers of its own session, PostgreSQL and Redis, started before Django's settings.
+
+That is why `DJANGO_SETTINGS_MODULE` stands here and not in pyproject.toml: settings read addresses that are
+only known once the servers run. `DATABASE_URL` and `REDIS_URL`, when set, name servers to use instead.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from cryptography.fernet import Fernet
+
+from stack.servers import postgres_from_environment_or_start, redis_from_environment_or_start
+
+if TYPE_CHECKING:
+    from django.test import Client
+
+    from web.core.models import Business, Profile
+
+_folder = Path(tempfile.mkdtemp(prefix="paydesk-tests-"))
+_servers = [postgres_from_environment_or_start(_folder), redis_from_environment_or_start(_folder)]
+os.environ.update(
+    {
+        "DJANGO_SETTINGS_MODULE": "web.settings",
+        "DATABASE_URL": _servers[0].url,
+        "REDIS_URL": _servers[1].url,
+        "SECRET_KEY": secrets.token_urlsafe(40),
+        "FIELD_ENCRYPTION_KEYS": Fernet.generate_key().decode(),
+        "PAYDESK_LOCAL": "true",
+        "EMAIL_URL": "memorymail://",
+        "LOG_LEVEL": "INFO",
+    }
+)
+# What a developer's shell happens to say must not change what tests see.
+for _name in (
+    "DEBUG",
+    "CELERY_BROKER_URL",
+    "STRIPE_API_BASE",
+    "PAYMENT_URL_PREFIX",
+    "ALLOWED_HOSTS",
+    "BEHIND_PROXY",
+):
+    os.environ.pop(_name, None)
+
+import django  # noqa: E402  # settings read the environment above
+from django.conf import settings as django_settings  # noqa: E402
+
+django.setup()
+# A real hash takes a quarter of a second, and hundreds of tests sign somebody in.
+django_settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+HOST = (
+    "sunrise.localhost"  # below .localhost: in ALLOWED_HOSTS, and a name that browsers resolve by themselves
+)
+OTHER_HOST = "moon.localhost"
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Stop the servers: at the very end, after pytest-django has dropped its database."""
+    for server in _servers:
+        server.stop()
+    shutil.rmtree(_folder, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_remembered() -> None:
+    """Forget what a process keeps between requests; the database is rolled back by pytest-django."""
+    from web.core import tenancy
+
+    tenancy.forget_hosts()
+
+
+@pytest.fixture
+def business(db: None) -> Business:
+    """A business in New York, served at HOST."""
+    from tests.factories import BusinessFactory
+
+    return BusinessFactory(name="Sunrise Yoga", host=HOST)
+
+
+@pytest.fixture
+def other_business(db: None) -> Business:
+    """Another business, in Seoul, served at OTHER_HOST: what is its must never be seen at HOST."""
+    from tests.factories import BusinessFactory
+
+    return BusinessFactory(
+        name="달빛 요가", country="kr", currency="krw", time_zone="Asia/Seoul", host=OTHER_HOST
+    )
+
+
+@pytest.fixture
+def client(business: Business) -> Client:
+    """A signed-out browser at the business's host."""
+    from django.test import Client
+
+    return Client(SERVER_NAME=HOST)
+
+
+@pytest.fixture
+def sign_in() -> Callable[[Profile], Client]:
+    """A browser of this person, signed in at their own business's host."""
+    from django.test import Client
+
+    def sign_in(profile: Profile, host: str | None = None) -> Client:
+        server_name = host or profile.business.hosts.values_list("host", flat=True)[0]
+        browser = Client(SERVER_NAME=server_name)
+        browser.force_login(profile.user)
+        return browser
+
+    return sign_in
+
+
+@pytest.fixture
+def clean_cache(db: None) -> Iterator[None]:
+    """An empty cache before and after: rate limits outlive a flush, for the cache is no model's table."""
+    from django.core.cache import cache
+
+    cache.clear()
+    yield
+    cache.clear()
