@@ -93,10 +93,13 @@ class _Part:
     started_at: float = 0.0
     start_again_at: float | None = None
     log_offset: int = 0  # bytes: where the log of the present start begins
+    life_sign: Path | None = None  # the file that a worker or beat touches while it works
 
     def start(self) -> None:
         """Start it once more. Raises StartError when it cannot be executed."""
         self.log_offset = self.log.stat().st_size if self.log.exists() else 0
+        if self.life_sign is not None:
+            self.life_sign.unlink(missing_ok=True)
         self.starts += 1
         self.started_at = time.monotonic()
         self.start_again_at = None
@@ -105,6 +108,10 @@ class _Part:
     @property
     def running(self) -> bool:
         return self.process is not None and self.process.running
+
+    def shows_life(self) -> bool:
+        """Tell whether the present start has got as far as touching its file."""
+        return self.life_sign is not None and self.life_sign.exists()
 
     def said(self) -> str:
         """Return what it has logged since it was last started."""
@@ -251,7 +258,7 @@ class Stack:
             redis=self._redis.url,
             broker=self.env["CELERY_BROKER_URL"],
         )
-        self._define(web_port=web_port, sandbox_port=sandbox_port, sandbox_data=data.path / "sandbox.db")
+        self._define(web_port=web_port, sandbox_port=sandbox_port, data=data.path)
         self._parts["sandbox"].wanted = True
         self._parts["sandbox"].start()
         self._say("database: migrating")
@@ -365,7 +372,7 @@ class Stack:
 
     # --- inside ---
 
-    def _define(self, *, web_port: int, sandbox_port: int, sandbox_data: Path) -> None:
+    def _define(self, *, web_port: int, sandbox_port: int, data: Path) -> None:
         python = sys.executable
         run_id = secrets.token_hex(3)
 
@@ -375,17 +382,34 @@ class Stack:
             is_ready: Callable[[_Part], bool],
             stop_seconds: float = STOP_SECONDS,
             pool: int = 0,
+            life_sign: str | None = None,
         ) -> None:
-            env = self.env | {"PROCESS_NAME": name}
+            own = data / name  # probes leave their files there: shared, one worker would vouch for another
+            own.mkdir()
+            env = self.env | {"PROCESS_NAME": name, "PROBE_DIR": str(own)}
             if pool:
                 env["DATABASE_POOL_SIZE"] = str(pool)
             self._parts[name] = _Part(
-                name, [python, "-m", *command], env, self.run_dir / f"{name}.log", is_ready, stop_seconds
+                name,
+                [python, "-m", *command],
+                env,
+                self.run_dir / f"{name}.log",
+                is_ready,
+                stop_seconds,
+                life_sign=own / f"paydesk-{life_sign}.alive" if life_sign else None,
             )
 
         add(
             "sandbox",
-            *("sandbox", "--host", "127.0.0.1", "--port", str(sandbox_port), "--data", str(sandbox_data)),
+            *(
+                "sandbox",
+                "--host",
+                "127.0.0.1",
+                "--port",
+                str(sandbox_port),
+                "--data",
+                str(data / "sandbox.db"),
+            ),
             is_ready=lambda _part: answers(f"http://127.0.0.1:{sandbox_port}/_sandbox/health"),
         )
         if self._with_web:
@@ -410,24 +434,17 @@ class Stack:
                         "--without-gossip",
                         "--without-mingle",
                     ),
-                    is_ready=lambda part: " ready." in part.said(),
+                    is_ready=_Part.shows_life,
+                    life_sign="worker",
                     stop_seconds=WORKER_STOP_SECONDS,
                     pool=STRIPE_CONCURRENCY + 2 if kind == "stripe" else 0,
                 )
         if self._with_beat:
             add(
                 "beat",
-                *(
-                    "celery",
-                    "-A",
-                    "workers.app",
-                    "beat",
-                    "-l",
-                    "INFO",
-                    "-s",
-                    str(sandbox_data.parent / "beat"),
-                ),
-                is_ready=lambda part: "beat: Starting" in part.said(),
+                *("celery", "-A", "workers.app", "beat", "-l", "INFO"),
+                is_ready=_Part.shows_life,
+                life_sign="beat",
             )
 
     def _watch(self) -> None:

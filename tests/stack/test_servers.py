@@ -14,6 +14,7 @@ import pytest
 import redis
 
 from stack import servers
+from stack.lifetime import StartError
 from stack.servers import GivenServer, GivenServerError, PostgresServer, RedisServer
 from tests.stack.conftest import eventually, gone, line_of
 
@@ -184,9 +185,9 @@ def test_a_given_server_is_used_and_never_ended(tmp_path: Path, monkeypatch: pyt
 
 
 def test_without_any_redis_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(servers.shutil, "which", lambda _name: None)
-    monkeypatch.setattr(servers.importlib.util, "find_spec", lambda _name: None)
-    with pytest.raises(servers.StartError, match="apt-get install redis-server"):
+    monkeypatch.setattr("stack.servers.shutil.which", lambda _name: None)
+    monkeypatch.setattr("stack.servers.importlib.util.find_spec", lambda _name: None)
+    with pytest.raises(StartError, match="apt-get install redis-server"):
         servers.redis_binary()
 
 
@@ -195,5 +196,5 @@ def test_a_redis_too_old_is_passed_over(tmp_path: Path, monkeypatch: pytest.Monk
     old.write_text("#!/bin/sh\necho 'Redis server v=5.0.14 sha=00000000:0 malloc=jemalloc bits=64'\n")
     old.chmod(0o755)
     assert servers.redis_version(old) == (5, 0)
-    monkeypatch.setattr(servers.shutil, "which", lambda _name: str(old))
+    monkeypatch.setattr("stack.servers.shutil.which", lambda _name: str(old))
     assert servers.redis_binary() != old
