@@ -235,7 +235,7 @@ def _cards() -> str:
         if card.refund != "succeeded":
             does = f"pays; a refund is {card.refund.replace('_', ' ')}"
         copy = f'<button type=button data-copy="{card.number}" aria-label="Copy {card.number}">Copy</button>'
-        rows.append({"Number": f"<code>{card.number}</code> {copy}", 
+        rows.append({"Number": f"<code>{card.number}</code> {copy}",
                      "Id": f"<code>pm_card_{card.name}</code>", "What it does": escape(does)})  # fmt: skip
     return (
         _table("Test cards", rows, "")

@@ -271,7 +271,7 @@ class Sandbox:
         return web.Response(status=status, body=body, headers=headers, content_type="application/json")
 
 
-class _Cut(Exception):  # noqa: N818 - not an error: the connection is to be cut
+class _Cut(Exception):
     """Cut the connection without an answer."""
 
 

@@ -64,6 +64,9 @@ class Running:
         os.kill(self.process.pid, number)
         self.process.wait(timeout=5)
         self._reader.join(timeout=2)
+        for pipe in (self.process.stdout, self.process.stderr):
+            if pipe is not None:
+                pipe.close()
         return time.monotonic() - started
 
     def client(self, key: str, **options: Any) -> stripe.StripeClient:
@@ -77,11 +80,6 @@ class Running:
         assert answer.status_code == 200, answer.text
         return answer.json()
 
-    def fault(self, account: str, kind: str, **rest: Any) -> Any:
-        """Arm a fault for one account, so that tests do not disturb each other."""
-        match = {"account": account, **rest.pop("match", {})}
-        return self.control("POST", "faults", kind=kind, match=match, **rest)
-
 
 class Account:
     """One account with clients and raw calls."""
@@ -92,7 +90,9 @@ class Account:
         self.client = sandbox.client(self.key)
         self.v1 = self.client.v1
 
-    def post(self, path: str, data: dict[str, Any] | None = None, *, key: str | None = None, **headers: str) -> Any:
+    def post(
+        self, path: str, data: dict[str, Any] | None = None, *, key: str | None = None, **headers: str
+    ) -> Any:
         """POST without the SDK; underscores in header names become dashes."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return requests.post(
@@ -113,6 +113,11 @@ class Account:
             {"amount": amount, "currency": "usd", "confirm": True, "payment_method": card,
              "return_url": RETURN_URL, **rest}
         )  # fmt: skip
+
+    def fault(self, kind: str, **rest: Any) -> Any:
+        """Arm a fault for this account only, so that tests do not disturb each other."""
+        match = {"account": self.slug, **rest.pop("match", {})}
+        return self.sandbox.control("POST", "faults", kind=kind, match=match, **rest)
 
     def types(self) -> list[str]:
         """Return the types of all events so far, oldest first."""
@@ -161,7 +166,9 @@ _numbers = itertools.count(1)
 @pytest.fixture(scope="session")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """One sandbox for the session; every test has an account of its own in it."""
-    running = Running(str(tmp_path_factory.mktemp("sandbox") / "state.sqlite3"), "--webhook-retry-base-ms", "20")
+    running = Running(
+        str(tmp_path_factory.mktemp("sandbox") / "state.sqlite3"), "--webhook-retry-base-ms", "20"
+    )
     yield running
     running.stop()
 

@@ -5,6 +5,7 @@ that is not optional must be there; one that is there must be declared; literals
 adds ``| str`` to its literals for values of future versions: for the pinned version only the listed ones count.
 """
 
+import inspect
 import types
 import typing
 from typing import Any, ClassVar, Literal, Union
@@ -12,16 +13,16 @@ from typing import Any, ClassVar, Literal, Union
 import stripe
 from stripe import ListObject, StripeObject
 
-_BY_OBJECT = {
-    cls.OBJECT_NAME: cls
-    for cls in vars(stripe).values()
-    if isinstance(cls, type) and issubclass(cls, StripeObject) and hasattr(cls, "OBJECT_NAME")
-}
-
 
 def class_of(obj: dict[str, Any]) -> type[StripeObject]:
-    """Return the SDK class of a resource, by its ``object``."""
-    return _BY_OBJECT[obj["object"]]
+    """Return the SDK class of a resource, by its ``object``: ``terminal.reader`` is ``stripe.terminal.Reader``."""
+    *rooms, name = obj["object"].split(".")
+    place: Any = stripe
+    for room in rooms:
+        place = getattr(place, room)
+    found = getattr(place, "".join(part.capitalize() for part in name.split("_")))
+    assert obj["object"] == found.OBJECT_NAME
+    return found  # type: ignore[no-any-return]
 
 
 def problems(obj: dict[str, Any]) -> list[str]:
@@ -36,7 +37,7 @@ def declared(cls: type[StripeObject]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for base in reversed(cls.__mro__):
         if base is not StripeObject and issubclass(base, StripeObject):
-            found.update(base.__dict__.get("__annotations__", {}))
+            found.update(inspect.get_annotations(base))
     return {
         name: annotation
         for name, annotation in found.items()
@@ -51,7 +52,9 @@ def _object(value: Any, cls: type[StripeObject], path: str) -> list[str]:
     if not known:
         return []
     if value.get("deleted") is True:
-        return [f"{path}: a tombstone has {name}" for name in value if name not in {"id", "object", "deleted"}]
+        return [
+            f"{path}: a tombstone has {name}" for name in value if name not in {"id", "object", "deleted"}
+        ]
     found = [f"{path}.{name}: not declared by {cls.__qualname__}" for name in value if name not in known]
     for name, annotation in known.items():
         if name in value:
@@ -89,15 +92,19 @@ def _value(value: Any, annotation: Any, path: str) -> list[str]:
     if origin is list:
         if not isinstance(value, list):
             return [f"{path}: {value!r} is not a list"]
-        return [problem for at, item in enumerate(value) for problem in _value(item, args[0], f"{path}[{at}]")]
+        return [
+            problem for at, item in enumerate(value) for problem in _value(item, args[0], f"{path}[{at}]")
+        ]
     if isinstance(origin, type) and issubclass(origin, ListObject):
         if not isinstance(value, dict) or value.get("object") != "list" or "has_more" not in value:
             return [f"{path}: not a list object"]
         return [problem for item in value["data"] for problem in _value(item, args[0], f"{path}.data")]
-    if isinstance(origin, type) and issubclass(origin, StripeObject) or origin is dict:
+    if (isinstance(origin, type) and issubclass(origin, StripeObject)) or origin is dict:
         if not isinstance(value, dict):
             return [f"{path}: {value!r} is not an object"]
-        return [problem for name, item in value.items() for problem in _value(item, args[-1], f"{path}.{name}")]
+        return [
+            problem for name, item in value.items() for problem in _value(item, args[-1], f"{path}.{name}")
+        ]
     if isinstance(annotation, type) and issubclass(annotation, StripeObject):
         return _object(value, annotation, path)
     if annotation in (int, float, str, bool):

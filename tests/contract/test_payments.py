@@ -52,7 +52,11 @@ def test_a_decline_is_a_card_error_with_the_whole_intent(
         account.pay(card)
     error = caught.value.error
     assert error is not None
-    assert (caught.value.http_status, error.code, getattr(error, "decline_code", None)) == (402, code, decline_code)
+    assert (caught.value.http_status, error.code, getattr(error, "decline_code", None)) == (
+        402,
+        code,
+        decline_code,
+    )
     intent = error.payment_intent
     assert (intent.status, intent.last_payment_error.code) == ("requires_payment_method", code)
     assert intent.payment_method is None
@@ -69,7 +73,9 @@ def test_a_decline_is_a_card_error_with_the_whole_intent(
     [("authorise", "succeeded", "payment_intent.succeeded"),
      ("fail", "requires_payment_method", "payment_intent.payment_failed")],
 )  # fmt: skip
-def test_three_d_secure_waits_for_the_customer(account: Account, outcome: str, status: str, last: str) -> None:
+def test_three_d_secure_waits_for_the_customer(
+    account: Account, outcome: str, status: str, last: str
+) -> None:
     intent = account.pay("pm_card_threeDSecure2Required")
     assert intent.status == "requires_action"
     assert intent.next_action is not None
@@ -78,7 +84,9 @@ def test_three_d_secure_waits_for_the_customer(account: Account, outcome: str, s
     after = account.v1.payment_intents.retrieve(intent.id)
     assert (after.status, after.next_action) == (status, None)
     middle = ["charge.succeeded"] if outcome == "authorise" else []
-    assert account.types()[:4] == ["payment_intent.created", "payment_intent.requires_action", *middle, last][:4]
+    assert (
+        account.types()[:4] == ["payment_intent.created", "payment_intent.requires_action", *middle, last][:4]
+    )
     if outcome == "fail":
         assert after.last_payment_error is not None
         assert after.last_payment_error.code == "payment_intent_authentication_failure"
@@ -129,7 +137,9 @@ def test_cancelling_works_until_there_is_money(account: Account) -> None:
 def test_confirming_twice_takes_the_money_once(account: Account) -> None:
     paid = account.pay()
     with pytest.raises(stripe.InvalidRequestError) as caught:
-        account.v1.payment_intents.confirm(paid.id, {"payment_method": "pm_card_visa", "return_url": RETURN_URL})
+        account.v1.payment_intents.confirm(
+            paid.id, {"payment_method": "pm_card_visa", "return_url": RETURN_URL}
+        )
     assert caught.value.code == "payment_intent_unexpected_state"
     assert len(account.books()["charges"]) == 1
 
