@@ -37,20 +37,27 @@ def output(clone: Path) -> str:
     return said
 
 
-def test_it_is_made_once_remade_when_interrupted_or_moved_and_refreshed_for_a_new_lock(clone: Path) -> None:
+def test_it_is_made_once_and_refreshed_for_a_new_lock(clone: Path) -> None:
     assert "making .venv" in output(clone)
     assert "nothing to do" in output(clone)
-    (clone / ".venv" / "paydesk.unfinished").touch()
-    assert "an earlier set-up was interrupted" in output(clone)
-    moved = clone.rename(clone.with_name("moved"))
-    assert "this folder was moved or copied" in output(moved)
-    (moved / "requirements-dev.lock").write_text("# still nothing\n")
-    refreshed = output(moved)
+    (clone / "requirements-dev.lock").write_text("# still nothing\n")
+    refreshed = output(clone)
     assert "environment ready" in refreshed
     assert "making" not in refreshed
-    (moved / ".venv" / "bin" / "python").unlink()
-    assert "its Python is gone" in output(moved)
-    assert json.loads((moved / ".venv" / "paydesk.json").read_text())["folder"] == str(moved / ".venv")
+
+
+def test_what_was_interrupted_or_moved_or_is_of_another_python_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("PYTHON", "STAMP", "UNFINISHED"):
+        monkeypatch.setattr(bootstrap, name, tmp_path / name)
+    assert str(bootstrap.unusable()).startswith("it was made by another Python, or its Python is gone")
+    (tmp_path / "PYTHON").symlink_to(sys.executable)
+    assert bootstrap.unusable() is None
+    (tmp_path / "STAMP").write_text(json.dumps({"folder": "/elsewhere/.venv"}))
+    assert bootstrap.unusable() == "this folder was moved or copied"
+    (tmp_path / "UNFINISHED").touch()
+    assert bootstrap.unusable() == "an earlier set-up was interrupted"
 
 
 def test_of_two_at_once_one_waits_and_finds_it_done(clone: Path) -> None:
