@@ -1,5 +1,27 @@
 """The addresses of this room; they are joined under the namespace `payment` in web/payment_urls.py."""
 
-from django.urls import URLPattern, URLResolver
+from django.urls import URLPattern, URLResolver, path
 
-urlpatterns: list[URLPattern | URLResolver] = []
+from web.checkout import cart, intents, receipts, shop, till
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("stripe-intent/", intents.stripe_intent, name="stripe_intent"),
+    path("stripe-intent/<uuid:payment_id>/", intents.status, name="stripe_intent_status"),
+    path("stripe-intent/<uuid:payment_id>/cancel/", intents.cancel, name="stripe_intent_cancel"),
+    path("stripe-intent/<uuid:payment_id>/check/", intents.check, name="stripe_intent_check"),
+    path("checkout/", cart.checkout, name="checkout"),
+    path("checkout/customer", cart.own_cart, name="cart"),
+    path("checkout/mine", receipts.my_purchases, name="my_purchases"),
+    path("checkout/lines/", cart.set_line, name="set_line"),
+    path("checkout/tip/", cart.set_tip, name="set_tip"),
+    path("checkout/buyer/", cart.set_buyer, name="set_buyer"),
+    path("checkout/free/", cart.complete_free, name="complete_free"),
+    path("checkout/change/", cart.change_order, name="change_order"),
+    path("checkout/till/add/", till.add_item, name="till_add"),
+    path("checkout/till/customer/", till.set_customer, name="till_customer"),
+    path("checkout/till/sell/", till.sell, name="till_sell"),
+    path("checkout/till/state/", till.state, name="till_state"),
+    path("receipt/<str:token>/", receipts.receipt, name="receipt"),
+    path("shop/add/", shop.add_to_cart, name="add_to_cart"),
+    path("", shop.shop, name="shop"),
+]

@@ -231,6 +231,26 @@ def set_tip(*, business: Business, token: str, percent: int | None = None, amoun
 
 
 @transaction.atomic
+def confirm_buyer(
+    *,
+    business: Business,
+    token: str,
+    signed_in: Profile | None,
+    name: str,
+    email: str,
+    accepts_policy: bool,
+    now: datetime.datetime,
+) -> Cart:
+    """Say at the checkout who buys: the customer the cart is for, else who is signed in, else the guest."""
+    cart = _locked_open(business, token)
+    if cart.customer_id is None:
+        cart = set_buyer(business=business, token=token, customer=signed_in, name=name, email=email)
+    if accepts_policy:
+        accept_policy(business=business, token=token, now=now)
+    return cart
+
+
+@transaction.atomic
 def set_buyer(
     *,
     business: Business,

@@ -11,7 +11,7 @@ from web.core.models import Business, Profile
 from web.payments import history, locks
 from web.payments.errors import Kind, Refusal
 from web.payments.models import Cart, Method, Order, Payment
-from web.payments.operations.carts import CartNotFound, set_buyer
+from web.payments.operations.carts import CartNotFound, confirm_buyer
 from web.payments.operations.intents import AlreadyPaid, EmptyCart, FormReused, MoneyHeld, TotalChanged
 from web.payments.operations.payments import commit, finish, freeze
 from web.payments.queries.quotes import quote
@@ -102,13 +102,22 @@ def complete_free(
     token: str,
     form_token: str,
     now: datetime.datetime,
-    customer: Profile | None = None,
-    name: str = "",
-    email: str = "",
+    signed_in: Profile | None,
+    name: str,
+    email: str,
+    accepts_policy: bool,
 ) -> Order:
     """Let a customer complete a cart that costs nothing; TotalChanged where it costs something after all."""
-    if Cart.objects.filter(business=business, token=token, state=CartState.OPEN, customer=None).exists():
-        set_buyer(business=business, token=token, customer=customer, name=name, email=email)
+    if Cart.objects.filter(business=business, token=token, state=CartState.OPEN).exists():
+        confirm_buyer(
+            business=business,
+            token=token,
+            signed_in=signed_in,
+            name=name,
+            email=email,
+            accepts_policy=accepts_policy,
+            now=now,
+        )
     return sell(
         business=business,
         token=token,

@@ -12,7 +12,15 @@ from dataclasses import dataclass
 from django.db.models import Q, QuerySet
 
 from web.core.models import Business, Item, Location, Profile
-from web.payments.models import Cart, CartLine, Method, Order, Payment
+from web.payments.models import (
+    Cart,
+    CartLine,
+    Method,
+    Order,
+    Payment,
+    PaymentSettings,
+    StripeAccount,
+)
 from web.payments.money import Money
 from web.payments.operations.carts import CartNotFound
 from web.payments.pricing import LineTotals, Quote
@@ -48,15 +56,46 @@ class Sale:
         return next((p for p in self.payments if p.state == PaymentState.HELD), None)
 
     @property
+    def paid(self) -> Money:
+        """What has come in."""
+        paid = sum(p.amount_minor for p in self.payments if p.state == PaymentState.SUCCEEDED)
+        return Money(paid, self.cart.currency)
+
+    @property
     def due(self) -> Money:
         """What is still to be paid: the total less what has come in."""
-        total = self.quote.totals.total
-        paid = sum(p.amount_minor for p in self.payments if p.state == PaymentState.SUCCEEDED)
-        return Money(total.amount - paid, total.currency)
+        return self.quote.totals.total - self.paid
 
     @property
     def count(self) -> int:
         return sum(line.quantity for line, _ in self.lines)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How a business takes payments, as its checkout needs to know."""
+
+    settings: PaymentSettings
+    publishable_key: str  # "" where nothing can be paid online
+
+    @property
+    def policy(self) -> str:
+        """The refund policy's text, or "" where there is none."""
+        return self.settings.refund_policy.strip()
+
+    @property
+    def asks_for_policy(self) -> bool:
+        return bool(self.policy) and self.settings.refund_popup
+
+
+def terms(business: Business) -> Terms:
+    """Return the business's payment settings (their defaults where it has none) and its key for the browser."""
+    settings = PaymentSettings.objects.filter(business=business).first() or PaymentSettings(business=business)
+    key = ""
+    if settings.gateway == PaymentSettings.Gateway.STRIPE:
+        accounts = StripeAccount.objects.filter(business=business, state=StripeAccount.State.ACTIVE)
+        key = accounts.values_list("publishable_key", flat=True).first() or ""
+    return Terms(settings, key)
 
 
 def is_token(text: str) -> bool:

@@ -1,0 +1,235 @@
+"""`manage.py seed_studio`: a demo studio and a second business, to try everything on.
+
+Running it again changes nothing but passwords and keys that are given: what is there is found by its name.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import secrets
+from typing import Any
+
+from django.core.management.base import BaseCommand
+from django.db import transaction
+from django.urls import reverse
+from django.utils import timezone
+
+from web.core.accounts import create_person, user_of_address
+from web.core.groups import GROUP_NAMES, Group
+from web.core.models import Business, BusinessHost, Item, ItemType, Location, Profile
+from web.payments.models import StripeAccount, WebhookSecret
+from web.payments.operations import accounts
+
+POLICY = (
+    "Class passes can be returned within 14 days if no class was taken. Merchandise can be returned unused "
+    "within 30 days. Late cancellations are not refunded."
+)
+# Type, code, name, price in minor units, sold online; the second business has the same at its own prices.
+ITEMS = (
+    (ItemType.SERVICE_PASS, "PASS10", "10-class pass", 18000, True),
+    (ItemType.SERVICE_PASS, "PASS1", "Single class", 2200, True),
+    (ItemType.SERVICE_REGISTRATION, "WS-BACK", "Workshop: backbends", 4500, True),
+    (ItemType.APPOINTMENT, "PRIVATE", "Private lesson, 60 minutes", 9500, True),
+    (ItemType.RENTAL, "MAT-RENT", "Mat rental", 300, True),
+    (ItemType.MERCHANDISE, "8801234567890", "Cork yoga mat", 7200, True),
+    (ItemType.MERCHANDISE, "BLOCK", "Yoga block", 1450, True),
+    (ItemType.MISCELLANEOUS, "WATER", "Water", 250, False),
+    (ItemType.GIFT_CARD, "GIFT50", "Gift card 50", 5000, True),
+    (ItemType.DIGITAL_GOOD, "VIDEO", "Morning flow, video course", 2900, True),
+    (ItemType.SERVICE_PASS, "TRIAL", "Free trial class", 0, True),
+)
+WON_PER_CENT = 13  # the second business's prices: 2,200 cents are 28,600 won
+
+
+class Command(BaseCommand):
+    """Make the demo studio; print what a script needs to use it, as JSON."""
+
+    help = "Make a demo studio (business 1001) and a second business in Korea (1002)."
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("--host", action="append", help="host name of the studio; may be given again")
+        parser.add_argument("--other-host", action="append", help="host name of the second business")
+        parser.add_argument("--password", help="for every demo account (default: a random one, printed)")
+        parser.add_argument("--publishable-key", default="")
+        parser.add_argument("--secret-key", default="")
+        parser.add_argument("--webhook-secret", default="")
+
+    @transaction.atomic
+    def handle(self, *args: Any, **options: Any) -> None:
+        password = options["password"] or secrets.token_urlsafe(12)
+        studio = _business(
+            1001,
+            hosts=options["host"] or ["localhost", "127.0.0.1"],
+            name="Han River Yoga",
+            country="us",
+            time_zone="America/New_York",
+            legal_name="Han River Yoga LLC",
+            tax_number="12-3456789",
+            address="41 Mercer Street, New York, NY 10013",
+            phone="+1 212 555 0142",
+            email="hello@hanriver.example",
+        )
+        second = _business(
+            1002,
+            hosts=options["other_host"] or ["seoul.localhost"],
+            name="Mapo Dance",
+            country="kr",
+            time_zone="Asia/Seoul",
+            legal_name="Mapo Dance Co., Ltd.",
+            tax_number="123-45-67890",
+            address="Mapo-gu, Seoul",
+            phone="+82 2 555 0142",
+            email="hello@mapo.example",
+        )
+        _locations(studio, second)
+        people = _people(studio, password) + _people(second, password)
+        items = {item.code: item.id for item in _items(studio, 1)}
+        other_items = {item.code: item.id for item in _items(second, WON_PER_CENT)}
+        now = timezone.now()
+        for business in (studio, second):
+            settings = accounts.settings_of(business)
+            if not settings.refund_policy:
+                settings.refund_policy = POLICY
+                settings.save()
+        if options["publishable_key"] and options["secret_key"]:
+            _keys(studio, options["publishable_key"], options["secret_key"])
+        if options["webhook_secret"]:
+            _webhook_secret(studio, options["webhook_secret"])
+        self.stdout.write(
+            json.dumps(
+                {
+                    "at": now.isoformat(),
+                    "password": password,
+                    "hosts": list(studio.hosts.values_list("host", flat=True)),
+                    "other_hosts": list(second.hosts.values_list("host", flat=True)),
+                    "people": people,
+                    "items": items,
+                    "other_items": other_items,
+                    "webhook_path": _webhook_path(studio),
+                    "other_webhook_path": _webhook_path(second),
+                },
+                indent=2,
+            )
+        )
+
+
+def _business(business_id: int, *, hosts: list[str], **fields: str) -> Business:
+    business, _created = Business.objects.get_or_create(business_id=business_id, defaults=fields)
+    for host in hosts:
+        BusinessHost.objects.get_or_create(host=host.lower(), defaults={"business": business})
+    return business
+
+
+def _locations(studio: Business, second: Business) -> None:
+    Location.objects.get_or_create(
+        business=studio,
+        name="Mercer Street",
+        defaults={
+            "country": "us",
+            "currency": "usd",
+            "time_zone": "America/New_York",
+            "address": "41 Mercer Street, New York, NY 10013",
+            "sales_tax_name": "NYC sales tax",
+            "sales_tax_rate": "8.8750",
+            "sales_tax_active": True,
+        },
+    )
+    Location.objects.get_or_create(
+        business=studio,
+        name="Jersey City",
+        defaults={
+            "country": "us",
+            "currency": "usd",
+            "time_zone": "America/New_York",
+            "address": "155 Bay Street, Jersey City, NJ 07302",
+            "sales_tax_name": "NJ sales tax",
+            "sales_tax_rate": "6.6250",
+            "sales_tax_active": True,
+            "additional_tax_name": "Studio levy",
+            "additional_tax_rate": "1.0000",
+            "additional_tax_active": True,
+            "additional_tax_applies_to_services": True,
+        },
+    )
+    Location.objects.get_or_create(
+        business=second,
+        name="Mapo",
+        defaults={"country": "kr", "currency": "krw", "time_zone": "Asia/Seoul", "address": "Mapo-gu, Seoul"},
+    )
+
+
+def _people(business: Business, password: str) -> list[dict[str, str]]:
+    domain = "hanriver.example" if business.business_id == 1001 else "mapo.example"
+    language = "en" if business.business_id == 1001 else "ko"
+    wanted = (
+        ("owner", "Hana Park", Profile.Role.STAFF, GROUP_NAMES),
+        ("desk", "Dana Reyes", Profile.Role.STAFF, (Group.STORE, Group.CHECKIN, Group.PURCHASES)),
+        ("mina", "Mina Kim", Profile.Role.CUSTOMER, ()),
+        ("sam", "Sam Lee", Profile.Role.CUSTOMER, ()),
+        ("ada", "Ada Novak", Profile.Role.CUSTOMER, ()),
+    )
+    home = business.locations.order_by("id").first()
+    people = []
+    for local, name, role, groups in wanted:
+        email = f"{local}@{domain}"
+        user = user_of_address(business, email)
+        if user is None:
+            profile = create_person(
+                business=business,
+                email=email,
+                name=name,
+                password=password,
+                role=role,
+                groups=groups,
+                language=language,
+            )
+            profile.default_location = home
+            profile.save(update_fields=["default_location"])
+        else:
+            user.set_password(password)
+            user.save(update_fields=["password"])
+            profile = user.profile
+        people.append({"email": email, "name": name, "role": str(role), "id": str(profile.id)})
+    return people
+
+
+def _items(business: Business, factor: int) -> list[Item]:
+    items = []
+    for kind, code, name, price, online in ITEMS:
+        item, _created = Item.objects.get_or_create(
+            business=business,
+            code=code,
+            defaults={
+                "item_type": kind,
+                "name": name,
+                "price_minor": price * factor,
+                "currency": business.currency,
+                "sold_online": online,
+            },
+        )
+        items.append(item)
+    return items
+
+
+def _keys(business: Business, publishable_key: str, secret_key: str) -> None:
+    """Enter the keys, unless these are the ones in use or being checked."""
+    known = StripeAccount.objects.filter(business=business, publishable_key=publishable_key)
+    if not known.exclude(state=StripeAccount.State.REFUSED).exists():
+        accounts.enter_keys(
+            business=business,
+            publishable_key=publishable_key,
+            secret_key=secret_key,
+            now=timezone.now(),
+        )
+
+
+def _webhook_secret(business: Business, secret: str) -> None:
+    """Add the signing secret, unless it is there."""
+    known = WebhookSecret.objects.filter(account__business=business, expires_at=None, secret_hint=secret[-4:])
+    if not known.exists():
+        accounts.add_webhook_secret(business=business, secret=secret, now=timezone.now())
+
+
+def _webhook_path(business: Business) -> str:
+    return reverse("payment:stripe-webhook", args=[accounts.settings_of(business).webhook_token])

@@ -1,0 +1,41 @@
+"""Receipts: an order as it was, for whoever holds its link; and the list of them for a signed-in customer."""
+
+from __future__ import annotations
+
+from django.http import Http404, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+
+from web.checkout import cookies
+from web.checkout.till import GROUPS
+from web.core.tenancy import MemberRequest, TenantRequest, business_required, may, sign_in_required
+from web.payments.queries import sales
+
+
+@require_safe
+@business_required
+def receipt(request: TenantRequest, token: str) -> HttpResponse:
+    """Show an order's receipt. Its address is the secret: no sign-in, no search engine, safe to reload."""
+    order = sales.receipt(request.business, token)
+    if order is None:
+        raise Http404
+    is_till = may(request, *GROUPS)
+    context = {"order": order, "is_till": is_till, "terms": sales.terms(request.business)}
+    response = render(request, "checkout/receipt.html", context)
+    response["Cache-Control"] = "private, no-cache"
+    response["X-Robots-Tag"] = "noindex, nofollow"
+    if not is_till:
+        cookies.remember_receipt(request, response, token)
+    if cookies.cart_token(request) == token:
+        cookies.forget_cart(response)
+    return response
+
+
+@require_safe
+@sign_in_required
+def my_purchases(request: MemberRequest) -> HttpResponse:
+    """List the signed-in person's orders."""
+    context = {"orders": sales.orders_of(request.profile)}
+    response = render(request, "checkout/mine.html", context)
+    response["Cache-Control"] = "private, no-cache"
+    return response

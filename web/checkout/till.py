@@ -1,0 +1,229 @@
+"""The till: staff put items in by code or name, say who buys, take cash, give away, or send the cart's link."""
+
+from __future__ import annotations
+
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_POST, require_safe
+from django_htmx.http import HttpResponseClientRedirect
+
+from web.checkout import reading
+from web.checkout.pages import new_form_token, page_url, posted_form_token, posted_token, tips_of
+from web.checkout.refusals import as_page, shown_on
+from web.checkout.refusals import status_of as http_status
+from web.core.groups import Group
+from web.core.models import Item, Location, Profile
+from web.core.tenancy import MemberRequest, TenantRequest, staff_required
+from web.payments.errors import Kind, Refusal
+from web.payments.models import Method
+from web.payments.operations import carts, desk
+from web.payments.queries import sales
+from web.payments.queries.sales import Sale
+
+GROUPS = (Group.STORE, Group.CHECKIN)
+METHODS = {method.value: method for method in (Method.CASH, Method.COMPLIMENTARY, Method.NO_CHARGE)}
+
+
+class NoItemLikeThis(Refusal):
+    code, kind = "item_not_found", Kind.MISSING
+    message = _("No item has this code or name here.")
+    next_step = _("No money moved. Scan it again, or type a part of its name.")
+
+
+class SeveralItems(Refusal):
+    """`items` are what was meant, perhaps; not in `details`, since only the page shows them."""
+
+    code, kind = "several_items", Kind.CONFLICT
+    message = _("Several items are called like this.")
+    next_step = _("No money moved. Choose one.")
+
+    def __init__(self, items: list[Item]) -> None:
+        super().__init__()
+        self.items = items
+
+
+class NoSuchCustomer(Refusal):
+    code, kind = "customer_not_found", Kind.MISSING
+    message = _("We cannot find this customer.")
+    next_step = _("No money moved. Search again, or sell to a guest.")
+
+
+class NoSuchMethod(Refusal):
+    code = "method_not_known"
+    message = _("This way of paying is not known here.")
+    next_step = _("No money moved. Choose another way.")
+
+
+class WrongTotal(Refusal):
+    code = "total_not_known"
+    message = _("The form did not say which total it showed.")
+    next_step = _("No money moved. Reload the page and try again.")
+
+
+def till_page(request: TenantRequest, refusal: Refusal | None = None) -> HttpResponse:
+    """Draw the till with the sale at hand, or ready for a new one."""
+    token = reading.text(request, "cart") or reading.asked(request, "cart")
+    sale: Sale | None = None
+    if token:
+        try:
+            sale = sales.sale(request.business, token)
+        except carts.CartNotFound:
+            order = sales.order_of_token(request.business, token)
+            if order is None:
+                raise
+            return redirect("payment:receipt", token=order.token)
+    places = sales.locations(request.business)
+    location = sale.cart.location if sale else _location(request, places)
+    customer = sale.cart.customer if sale else _customer(request)
+    terms = sales.terms(request.business)
+    find = reading.asked(request, "find")
+    context: dict[str, object] = {
+        "sale": sale,
+        "places": places,
+        "location": location,
+        "customer": customer,
+        "find": find,
+        "found": sales.customers_named(request.business, find),
+        "items": sales.items_for_sale(request.business, location, online=False) if location else [],
+        "matches": refusal.items if isinstance(refusal, SeveralItems) else [],
+        "terms": terms,
+        "refusal": refusal,
+        "typed": request.POST,
+    }
+    if sale is not None:
+        context |= {
+            "cart": sale.cart,
+            "totals": sale.quote.totals,
+            "tips": tips_of(sale, terms),
+            "tip_is_custom": bool(sale.cart.tip_percent is None and sale.cart.tip_minor),
+            "form_token": new_form_token(),
+            "link": request.build_absolute_uri(page_url(sale.cart.token)),
+            "live": sale.live,
+            "held": sale.held,
+        }
+    response = render(request, "checkout/till.html", context, status=http_status(refusal) if refusal else 200)
+    response["Cache-Control"] = "no-store"
+    return response
+
+
+def _location(request: TenantRequest, places: list[Location]) -> Location | None:
+    """Return the location asked for, else the member of staff's own, else the first."""
+    by_id = {str(place.id): place for place in places}
+    wanted = reading.text(request, "location") or reading.asked(request, "location")
+    own = str(request.profile.default_location_id) if request.profile else ""
+    return by_id.get(wanted) or by_id.get(own) or (places[0] if places else None)
+
+
+def _customer(request: TenantRequest) -> Profile | None:
+    """Return the customer whom the address (or the form) names; raise NoSuchCustomer for a wrong one."""
+    wanted = reading.text(request, "customer") or reading.asked(request, "customer")
+    if not wanted:
+        return None
+    known = (
+        sales.customer(request.business, int(wanted))
+        if wanted.isascii() and wanted.isdecimal() and len(wanted) < 19
+        else None
+    )
+    if known is None:
+        raise NoSuchCustomer
+    return known
+
+
+@require_POST
+@staff_required(*GROUPS)
+@shown_on(till_page)
+def add_item(request: MemberRequest) -> HttpResponse:
+    """Put an item into the sale, by its button, its code or its name; the first one starts the sale."""
+    location = _sale_location(request)
+    cart = carts.put_in(
+        business=request.business,
+        token=posted_token(request) if request.POST.get("cart") else "",
+        location=location,
+        item_id=_meant_item(request, location),
+        quantity=1,
+        now=timezone.now(),
+        customer=_customer(request),
+        created_by=request.profile,
+        language=request.profile.language,
+    )
+    return redirect(page_url(cart.token))
+
+
+def _sale_location(request: MemberRequest) -> Location:
+    token = reading.text(request, "cart")
+    if token:
+        return sales.sale(request.business, token).cart.location
+    location = _location(request, sales.locations(request.business))
+    if location is None:
+        raise carts.ItemNotSold
+    return location
+
+
+def _meant_item(request: MemberRequest, location: Location) -> int:
+    if "item" in request.POST:
+        return reading.number(request, "item", carts.ItemNotSold)
+    matches = sales.items_named(request.business, location, reading.text(request, "code"))
+    if not matches:
+        raise NoItemLikeThis
+    if len(matches) > 1:
+        raise SeveralItems(matches)
+    return matches[0].id
+
+
+@require_POST
+@staff_required(*GROUPS)
+@shown_on(till_page)
+def set_customer(request: MemberRequest) -> HttpResponse:
+    """Say who buys: a customer of the business, or a guest by name and address."""
+    customer = _customer(request)
+    cart = carts.set_buyer(
+        business=request.business,
+        token=posted_token(request),
+        customer=customer,
+        name=reading.text(request, "name"),
+        email=reading.text(request, "email"),
+    )
+    return redirect(page_url(cart.token))
+
+
+@require_POST
+@staff_required(*GROUPS)
+@shown_on(till_page)
+def sell(request: MemberRequest) -> HttpResponse:
+    """Take cash, give it away with a reason, or complete what costs nothing."""
+    method = METHODS.get(reading.text(request, "method"))
+    if method is None:
+        raise NoSuchMethod
+    total = reading.number(request, "expected_total", WrongTotal)
+    if method is Method.NO_CHARGE and total != 0:
+        raise NoSuchMethod
+    order = desk.sell(
+        business=request.business,
+        token=posted_token(request),
+        method=method,
+        form_token=posted_form_token(request),
+        expected_total_minor=total,
+        now=timezone.now(),
+        staff=request.profile,
+        note=reading.text(request, "note"),
+    )
+    return redirect("payment:receipt", token=order.token)
+
+
+@require_safe
+@staff_required(*GROUPS)
+@shown_on(as_page)
+def state(request: MemberRequest) -> HttpResponse:
+    """Draw how far the customer is with the link; once it is paid, bring the till to the receipt."""
+    token = reading.asked(request, "cart")
+    order = sales.order_of_token(request.business, token)
+    if order is not None:
+        return HttpResponseClientRedirect(reverse("payment:receipt", args=[order.token]))
+    sale = sales.sale(request.business, token)
+    context = {"sale": sale, "cart": sale.cart, "live": sale.live, "held": sale.held}
+    response = render(request, "checkout/_till_state.html", context)
+    response["Cache-Control"] = "no-store"
+    return response
