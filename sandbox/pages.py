@@ -67,7 +67,7 @@ def _page(text: str, *, status: int = 200, framed: bool = False) -> web.Response
     headers = {
         "Content-Security-Policy": policy,
         "X-Content-Type-Options": "nosniff",
-        "Referrer-Policy": "no-referrer",
+        "Referrer-Policy": "same-origin",
     }
     return web.Response(text=text, status=status, content_type="text/html", headers=headers)
 
