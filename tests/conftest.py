@@ -53,6 +53,8 @@ import django  # noqa: E402  # settings read the environment above
 from django.conf import settings as django_settings  # noqa: E402
 
 django.setup()
+# Every test client loads the middleware anew: static files are looked up when asked for, not listed each time.
+django_settings.WHITENOISE_AUTOREFRESH = True
 # A real hash takes a quarter of a second, and hundreds of tests sign somebody in.
 django_settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
@@ -82,7 +84,7 @@ def business(db: None) -> Business:
     """A business in New York, served at HOST."""
     from tests.factories import BusinessFactory
 
-    return BusinessFactory(name="Sunrise Yoga", host=HOST)
+    return BusinessFactory.create(name="Sunrise Yoga", host=HOST)
 
 
 @pytest.fixture
@@ -90,7 +92,7 @@ def other_business(db: None) -> Business:
     """Another business, in Seoul, served at OTHER_HOST: what is its must never be seen at HOST."""
     from tests.factories import BusinessFactory
 
-    return BusinessFactory(
+    return BusinessFactory.create(
         name="달빛 요가", country="kr", currency="krw", time_zone="Asia/Seoul", host=OTHER_HOST
     )
 

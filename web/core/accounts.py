@@ -28,7 +28,7 @@ from web.core.tenancy import may
 ADDRESS_CONSTRAINTS = frozenset({"an_email_exists_once_per_business", "core_user_username_key"})
 
 
-class AddressTaken(Exception):  # noqa: N818  # errors are named for what happened
+class AddressTaken(Exception):
     """This business already knows a person with this e-mail address: sign in, or reset the password."""
 
 

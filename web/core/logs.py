@@ -38,7 +38,7 @@ SECRET_VALUES = re.compile(
     re.IGNORECASE,
 )
 # What may be a card: 13 to 19 digits, perhaps grouped; Luhn's sum decides.
-CARD_LIKE = re.compile(r"(?<![\w.])\d(?:[ -]?\d){12,18}(?![\w.])")
+CARD_LIKE = re.compile(r"(?<!\w)(?<!\d\.)\d(?:[ -]?\d){12,18}(?!\w|\.\d)")
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 
 Event = MutableMapping[str, Any]

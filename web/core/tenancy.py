@@ -8,6 +8,7 @@ business without the right gets 403, in clear words.
 from __future__ import annotations
 
 import copy
+import re
 import time
 from collections.abc import Callable
 from functools import wraps
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 HOST_SECONDS = 5  # a host that moves to another business is served wrongly for at most this long
 UNKNOWN_HOST_SECONDS = 1  # a host that was just added must work at once
+IMAGE_ORIGIN = re.compile(r"https://[A-Za-z0-9.-]+(?::\d+)?(?=/|$)")
 HOSTS_KEPT = 1000  # names come from strangers: the cache must not grow with them
 
 
@@ -103,7 +105,10 @@ class BusinessMiddleware:
             timezone.deactivate()
         else:
             timezone.activate(business.time_zone)
-        return self.get_response(request)
+        response = self.get_response(request)
+        if business is not None and business.logo:
+            _allow_image(response, business.logo)
+        return response
 
     def process_view(
         self, request: HttpRequest, view: Callable[..., Any], args: object, kwargs: object
@@ -111,6 +116,17 @@ class BusinessMiddleware:
         if cast(Any, request).business is None and not getattr(view, "any_host", False):
             return errors.unknown_host(request)
         return None
+
+
+def _allow_image(response: HttpResponseBase, address: str) -> None:
+    """Let the page's security policy show images from the place of the business's logo, and no other."""
+    origin = IMAGE_ORIGIN.match(address)
+    if origin is None:
+        return
+    extended = cast(Any, response)
+    update: dict[str, Any] = dict(getattr(extended, "_csp_update", None) or {})
+    update["img-src"] = [*update.get("img-src", []), origin.group()]
+    extended._csp_update = update  # read by django-csp; a view's own @csp_update stays
 
 
 class ProfileMiddleware:

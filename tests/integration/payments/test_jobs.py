@@ -1,0 +1,190 @@
+"""Jobs: written with the change, joined while they wait, claimed fairly, overtaken when their holder is gone."""
+
+from __future__ import annotations
+
+import datetime
+import threading
+from typing import Any
+
+import pytest
+from django.db import connection, transaction
+from django.utils import timezone
+from pytest_django import Settings
+
+from tests.factories import BusinessFactory
+from tests.shop import claim
+from web.core.models import Business
+from web.payments import jobs
+from web.payments.jobs import CREATE_INTENT, SEND_RECEIPT, LeaseLost, Queue, enqueue
+from web.payments.models import Job
+from web.payments.operations import backlog
+
+NOW = datetime.datetime(2026, 11, 22, 12, tzinfo=datetime.UTC)
+
+
+def put(business: Business, *, key: str | None = None, **options: Any) -> None:
+    with transaction.atomic():
+        enqueue(CREATE_INTENT, business_id=business.id, payment_id=1, dedup_key=key, now=NOW, **options)
+
+
+def take(limit: int = 1, *, later: float = 0) -> list[jobs.Lease]:
+    now = NOW + datetime.timedelta(seconds=later)
+    return backlog.claim(queue=Queue.INTENTS, limit=limit, worker="tests", now=now)
+
+
+@pytest.mark.django_db
+def test_a_job_needs_a_transaction_and_its_own_arguments() -> None:
+    business = BusinessFactory()
+    with pytest.raises(TypeError, match="payment_id"):
+        enqueue(CREATE_INTENT, business_id=business.id, order_id=1, now=NOW)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_outside_a_transaction_nothing_is_queued() -> None:
+    with pytest.raises(transaction.TransactionManagementError):
+        enqueue(CREATE_INTENT, business_id=1, payment_id=1, now=NOW)
+
+
+@pytest.mark.django_db
+def test_waiting_twins_are_joined_and_keep_the_earlier_and_more_urgent() -> None:
+    business = BusinessFactory()
+    later = NOW + datetime.timedelta(minutes=5)
+    put(business, key="k", due_at=later, priority=5)
+    put(business, key="k", priority=0)
+    put(business, key="k", due_at=later, priority=5)
+    job = Job.objects.get()
+    assert (job.due_at, job.priority) == (NOW, 0)
+
+
+@pytest.mark.django_db
+def test_a_running_job_does_not_swallow_a_new_wake_up() -> None:
+    business = BusinessFactory()
+    put(business, key="k")
+    (lease,) = take()
+    put(business, key="k")
+    assert Job.objects.filter(state="waiting").count() == 1
+    backlog.put_off(lease, error="later", now=NOW)  # cannot wait beside its twin: it ends, the twin carries on
+    assert sorted(Job.objects.values_list("state", flat=True)) == ["done", "waiting"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_joining_holds_the_twin_back_until_our_change_is_committed() -> None:
+    business = BusinessFactory()
+    put(business, key="k")
+    seen: list[int] = []
+
+    def claim_in_another_connection() -> None:
+        seen.append(len(take()))
+        connection.close()
+
+    with transaction.atomic():
+        enqueue(CREATE_INTENT, business_id=business.id, payment_id=1, dedup_key="k", now=NOW)
+        thread = threading.Thread(target=claim_in_another_connection)
+        thread.start()
+        thread.join(10)
+    assert seen == [0]
+    assert len(take()) == 1
+
+
+@pytest.mark.django_db
+def test_one_flood_does_not_starve_the_others() -> None:
+    flood, other, third = BusinessFactory(), BusinessFactory(), BusinessFactory()
+    for _ in range(50):
+        put(flood)
+    put(other)
+    put(third)
+    served = [lease.business_id for lease in take(limit=3)]
+    assert sorted(served) == sorted([flood.id, other.id, third.id])
+
+
+@pytest.mark.django_db
+def test_the_cap_leaves_threads_to_the_others(settings: Settings) -> None:
+    settings.JOBS_IN_FLIGHT_PER_BUSINESS = 2
+    flood, other = BusinessFactory(), BusinessFactory()
+    for _ in range(10):
+        put(flood)
+    assert len(take(limit=10)) == 2
+    assert take(limit=10) == []
+    put(other)
+    assert [lease.business_id for lease in take(limit=10)] == [other.id]
+
+
+@pytest.mark.django_db
+def test_priority_goes_first_within_a_business() -> None:
+    business = BusinessFactory()
+    put(business, priority=jobs.NOBODY_WAITS)
+    put(business, priority=jobs.PERSON_WAITS)
+    urgent = Job.objects.get(priority=jobs.PERSON_WAITS)
+    assert [lease.job_id for lease in take()] == [urgent.id]
+
+
+@pytest.mark.django_db
+def test_a_job_is_claimed_once_and_again_only_after_its_lease() -> None:
+    put(BusinessFactory())
+    (first,) = take()
+    assert take(later=CREATE_INTENT.lease_seconds - 1) == []
+    (second,) = take(later=CREATE_INTENT.lease_seconds + 1)
+    assert (second.job_id, second.fence, second.attempts) == (first.job_id, first.fence + 1, 2)
+    with transaction.atomic(), pytest.raises(LeaseLost):
+        jobs.hold(first)
+    assert not jobs.complete(first, now=NOW)
+    assert jobs.complete(second, now=NOW)
+    assert Job.objects.get().state == "done"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_claims_at_once_never_take_the_same_job() -> None:
+    business = BusinessFactory()
+    for _ in range(40):
+        put(business)
+    taken: list[int] = []
+    lock = threading.Lock()
+
+    def work() -> None:
+        while leases := backlog.claim(queue=Queue.INTENTS, limit=1, worker="t", now=NOW):
+            with lock:
+                taken.extend(lease.job_id for lease in leases)
+            jobs.complete(leases[0], now=NOW)
+        connection.close()
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    for lease in take(limit=40):  # a claim may come back empty while others hold the rows; nothing is lost
+        taken.append(lease.job_id)
+    assert len(taken) == len(set(taken)) == 40
+
+
+@pytest.mark.django_db
+def test_an_exhausted_job_is_dead_visible_and_replayable() -> None:
+    put(BusinessFactory(), key="k")
+    Job.objects.update(attempts=CREATE_INTENT.max_attempts - 1)
+    (lease,) = take()
+    backlog.put_off(lease, error="Boom", now=NOW)
+    job = Job.objects.get()
+    assert (job.state, job.last_error) == ("dead", "Boom")
+    assert take(later=10_000) == []
+    assert backlog.replay(now=NOW, name=CREATE_INTENT.name) == 1
+    (again,) = take()
+    assert again.attempts == 1
+
+
+@pytest.mark.django_db
+def test_tries_are_spread_further_and_further() -> None:
+    assert 0.75 <= backlog.retry_delay(1).total_seconds() <= 1.25
+    assert 6 <= backlog.retry_delay(4).total_seconds() <= 10
+    assert backlog.retry_delay(50).total_seconds() <= backlog.LONGEST_RETRY_SECONDS * 1.25
+
+
+@pytest.mark.django_db
+def test_due_queues_sees_waiting_and_overtaken_work() -> None:
+    business = BusinessFactory()
+    with transaction.atomic():
+        enqueue(SEND_RECEIPT, business_id=business.id, order_id=1, now=timezone.now())
+    assert backlog.due_queues(now=timezone.now()) == [Queue.RECEIPTS]
+    claim(Queue.RECEIPTS)
+    assert backlog.due_queues(now=timezone.now()) == []
+    late = timezone.now() + datetime.timedelta(seconds=SEND_RECEIPT.lease_seconds + 1)
+    assert backlog.due_queues(now=late) == [Queue.RECEIPTS]
