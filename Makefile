@@ -7,6 +7,8 @@ PYTHON ?= $(shell for python in python3.12 python3.11 python3; do \
 	&& echo "$$python" && exit; done; echo python3)
 IN = .venv/bin
 SOURCES = web tasks workers sandbox stack tests manage.py
+# The type checker loads Django's settings, which refuse to load without these; it connects to nothing.
+SETTINGS = SECRET_KEY=none FIELD_ENCRYPTION_KEYS=none DATABASE_URL=postgres://none/none REDIS_URL=redis://none/0
 UV = $(shell command -v uv || echo .paydesk/uv/bin/uv)
 COMPILE = $(UV) pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links -q --custom-compile-command "make lock"
@@ -28,6 +30,7 @@ demo-once: setup ## the same, and stop when it has sold
 	@$(IN)/python -m stack.demo --once
 
 test: setup ## every test, on real servers; ARGS="-k refund" narrows it
+	@echo "logs of a stack that a test starts: .paydesk/run-*"
 	@$(IN)/python -m pytest $(ARGS)
 
 test-unit: setup ## only the tests that start nothing
@@ -40,7 +43,7 @@ lint: setup ## style
 	@$(IN)/ruff format --check $(SOURCES)
 
 types: setup ## types
-	@$(IN)/mypy $(SOURCES)
+	@$(SETTINGS) $(IN)/mypy $(SOURCES)
 
 contracts: setup ## which package may import which
 	@$(IN)/lint-imports

@@ -263,7 +263,6 @@ class Stack:
         self._parts["sandbox"].start()
         self._say("database: migrating")
         self.manage("migrate", "--noinput", log="migrate.log")
-        self.manage("createcachetable", log="migrate.log")
         for part in self._parts.values():
             if not part.wanted:
                 part.wanted = True
