@@ -172,7 +172,7 @@ def _path(prefix: str, name: str) -> str:
 
 def _check_value(rule: Any, value: Any, path: str) -> Any:
     if not isinstance(rule, str):
-        if value == "":
+        if value == "" and any(rule is emptyable for emptyable in (_ADDRESS, _SHIPPING)):
             return ""
         if not isinstance(value, dict):
             raise invalid("Invalid object", path)

@@ -9,6 +9,7 @@ import asyncio
 import socket
 import struct
 import sys
+import traceback
 from dataclasses import dataclass, field
 from time import perf_counter
 
@@ -141,18 +142,20 @@ class Sandbox:
                 call.replayed, call.original = True, saved.request_id
                 await self.store.settled()
                 return saved.status, saved.body
+        held: tuple[str, str] | None = None
         try:
             if lock and self.lock_conflicts:
                 if lock in self._locked:
                     call.key = None
                     raise lock_timeout()
                 self._locked.add(lock)
+                held = lock
             await self._latency(facts)
             call.after = self.faults.strike("after", facts)
             return await self._execute(request, call, entry, given, ids, caller, mark)
         finally:
-            if lock and self.lock_conflicts:
-                self._locked.discard(lock)
+            if held:
+                self._locked.discard(held)
             if key:
                 self.keys.end(caller.account, key)
 
@@ -184,7 +187,10 @@ class Sandbox:
                 raise
             status, answer, keep = error.status, error.body(call.id, tx.time), error.status == 402
         except Exception as error:
-            sys.stderr.write(f"sandbox: {entry.name} failed: {type(error).__name__}: {error}\n")
+            at = traceback.extract_tb(error.__traceback__)[-1]  # where, not what: values may be secret
+            sys.stderr.write(
+                f"sandbox: {entry.name} failed: {type(error).__name__} in {at.name}:{at.lineno}\n"
+            )
             raise server_error(executed=False) from error
         staged = tx if keep and request.method != "GET" else self.world.begin(caller.account)
         body = orjson.dumps(answer)

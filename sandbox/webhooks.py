@@ -10,7 +10,7 @@ import hashlib
 import hmac
 import itertools
 from collections import deque
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from typing import Any
 
@@ -166,7 +166,7 @@ class Sender:
             delivery.account,
             delivery.id,
             self._world.next_seq(),
-            orjson.dumps(asdict(delivery)),
+            orjson.dumps(delivery),
         )
 
     def _queue(self, delivery: Delivery) -> None:

@@ -283,13 +283,16 @@ def _types(params: Obj) -> tuple[Obj | None, list[str]]:
 
 def _options(params: Obj, types: list[str]) -> Obj:
     given: Any = params.get("payment_method_options") or {}
+    wanted: Any = given.get("card") or {}
+    if not isinstance(wanted, dict):
+        raise invalid("Invalid object", "payment_method_options[card]")
     card: Obj = {
         "installments": None,
         "mandate_options": None,
         "network": None,
         "request_three_d_secure": "automatic",
     }
-    options: Obj = {"card": {**card, **(given.get("card") or {})}} if "card" in types else {}
+    options: Obj = {"card": {**card, **wanted}} if "card" in types else {}
     if "card_present" in types:
         options["card_present"] = {
             "request_extended_authorization": False,

@@ -235,3 +235,16 @@ def test_nothing_secret_is_logged(own_sandbox: Running) -> None:
     assert log.startswith("POST /v1/payment_intents 200 ")
     for secret in ("_secret_", "4242", "sk_test", "pk_test", "secretpart"):
         assert secret not in log
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"automatic_payment_methods": ""}, {"payment_method_data": ""}, {"payment_method_options[card]": "x"},
+        {"shipping": "x"}, {"metadata": "x"}, {"expand": "x"}, {"metadata[a][b]": "x"}, {"payment_method_types": "x"},
+        {"payment_method_data[type]": "card", "payment_method_data[card]": ""}, {"amount[]": "5"},
+    ],
+)  # fmt: skip
+def test_an_odd_shape_is_refused_not_a_crash(account: Account, data: dict[str, str]) -> None:
+    answer = account.post("/v1/payment_intents", {**NEW, **data})
+    assert (answer.status_code, answer.json()["error"]["type"]) == (400, "invalid_request_error")
