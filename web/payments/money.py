@@ -8,6 +8,7 @@ Source of the currency lists: Stripe's page on currencies, as of API version 202
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
@@ -37,6 +38,10 @@ SMALLEST_CHARGE = {
     "eur": 50, "gbp": 30, "hkd": 400, "huf": 17500, "inr": 50, "jpy": 50, "krw": 100, "mxn": 1000, "myr": 200,
     "nok": 300, "nzd": 50, "pln": 200, "ron": 200, "sek": 300, "sgd": 50, "thb": 1000,
 }  # fmt: skip
+
+
+# Commas only between groups of three, a full stop before the decimals, at most twelve digits.
+_TYPED = re.compile(r"-?([0-9]{1,12}|[0-9]{1,3}(,[0-9]{3}){1,3})(\.[0-9]{1,3})?")
 
 
 class MoneyError(ValueError):
@@ -83,12 +88,10 @@ class Money:
     @classmethod
     def parse(cls, text: str, currency: str) -> Self:
         """Read what a person typed ("12.50", "1,200") in major units; refuse more decimals than there are."""
-        try:
-            value = Decimal(text.strip().replace(",", ""))
-        except ArithmeticError as error:
-            raise MoneyError(f"{text!r} is not an amount.") from error
-        if not value.is_finite() or abs(value) >= Decimal(10) ** 12:
-            raise MoneyError(f"{text!r} is not an amount that can be charged.")
+        text = text.strip()
+        if not _TYPED.fullmatch(text):  # "12,50" too: it must not become 1250
+            raise MoneyError(f"{text[:40]!r} is not an amount.")
+        value = Decimal(text.replace(",", ""))
         minor = value.scaleb(exponent(currency))
         if minor != minor.to_integral_value():
             raise MoneyError(f"{currency.upper()} has {exponent(currency)} decimals.")

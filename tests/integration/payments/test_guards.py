@@ -43,7 +43,7 @@ def test_triggers_hold_exactly_the_edges_of_the_code() -> None:
 def test_a_state_machine_is_not_left_by_sql(shop: Shop) -> None:
     shop.request(shop.cart())
     Payment.objects.update(state=PaymentState.CANCELLING)
-    refused_by("moves_along_its_edges", state=PaymentState.REQUESTED)
+    refused_by("is no edge of its state machine", state=PaymentState.REQUESTED)
 
 
 def test_amounts(shop: Shop) -> None:
@@ -101,9 +101,13 @@ def test_history_and_money_are_never_deleted_or_rewritten(shop: Shop) -> None:
         actor="tests", now=timezone.now(),
     )  # fmt: skip
     events = PaymentEvent.objects.filter(payment=payment)
-    for change in (lambda: events.update(kind="y"), events.delete, Payment.objects.all()._raw_delete):
-        with pytest.raises(DatabaseError, match="kept|protected|violates"), transaction.atomic():
-            change("default") if change == Payment.objects.all()._raw_delete else change()
+    for sql in (
+        "UPDATE payments_paymentevent SET kind = 'y'",
+        "DELETE FROM payments_paymentevent",
+        "DELETE FROM payments_payment",
+    ):
+        with pytest.raises(DatabaseError, match="this record is kept"), transaction.atomic():
+            connection.cursor().execute(sql)
     assert events.filter(kind="x").count() == 1
 
 

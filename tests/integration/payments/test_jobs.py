@@ -63,7 +63,9 @@ def test_a_running_job_does_not_swallow_a_new_wake_up() -> None:
     (lease,) = take()
     put(business, key="k")
     assert Job.objects.filter(state="waiting").count() == 1
-    backlog.put_off(lease, error="later", now=NOW)  # cannot wait beside its twin: it ends, the twin carries on
+    backlog.put_off(
+        lease, error="later", now=NOW
+    )  # cannot wait beside its twin: it ends, the twin carries on
     assert sorted(Job.objects.values_list("state", flat=True)) == ["done", "waiting"]
 
 

@@ -34,9 +34,12 @@ def begin_create(
 ) -> Attempt | None:
     """Open (or find) the attempt that creates the intent; None where nothing is left to create."""
     _sale, payment = locks.sale_of_payment(payment_id)
-    if payment.intent_id is not None:
-        return None
     open_attempt = locks.open_attempt(operation=Operation.CREATE_INTENT, payment_id=payment_id)
+    if payment.intent_id is not None:
+        if open_attempt is not None:  # an event told us of the intent before any answer did
+            transition(open_attempt, AttemptState.SUCCEEDED, now=now)
+            open_attempt.save(update_fields=["state", "state_changed_at"])
+        return None
     if open_attempt is None and payment.state not in (PaymentState.REQUESTED, PaymentState.UNKNOWN):
         return None
     return _begin(payment, Operation.CREATE_INTENT, open_attempt, parameters, lease, now)

@@ -1,0 +1,68 @@
+"""The local Stripe in its own process, for what integrates with it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import stripe
+from pytest_django import Settings
+
+from tests.contract.conftest import Running
+from tests.shop import Shop
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """One sandbox for the session; every shop has an account of its own in it."""
+    running = Running(str(tmp_path_factory.mktemp("sandbox") / "state.sqlite3"), "--webhook-retry-base-ms", "20")
+    yield running
+    running.stop()
+
+
+class AtStripe:
+    """A shop and what it looks like from Stripe's side."""
+
+    def __init__(self, sandbox: Running, shop: Shop, slug: str) -> None:
+        self.sandbox, self.shop, self.slug = sandbox, shop, slug
+        self.v1 = sandbox.client(f"sk_test_{slug}_one").v1
+
+    def books(self) -> dict[str, Any]:
+        """Return Stripe's own record of the account."""
+        return self.sandbox.control("GET", f"books/{self.slug}")
+
+    def intents(self) -> list[dict[str, Any]]:
+        """Return all intents of the account."""
+        return self.books()["payment_intents"]
+
+    def pay(self, intent_id: str, card: str = "pm_card_visa") -> stripe.PaymentIntent:
+        """Confirm an intent, as Stripe.js does for a customer."""
+        return self.v1.payment_intents.confirm(
+            intent_id, {"payment_method": card, "return_url": "https://shop.example/return"}
+        )
+
+    def events(self) -> list[dict[str, Any]]:
+        """Return all events of the account as webhooks would carry them, oldest first."""
+        listed = self.v1.events.list({"limit": 100})
+        return [event.to_dict() for event in listed.auto_paging_iter()][::-1]
+
+    def fault(self, kind: str, **rest: Any) -> None:
+        """Arm a fault for this account."""
+        match = {"account": self.slug, **rest.pop("match", {})}
+        self.sandbox.control("POST", "faults", kind=kind, match=match, **rest)
+
+
+@pytest.fixture
+def at_stripe(sandbox: Running, settings: Settings) -> Callable[..., AtStripe]:
+    """Make a shop whose account is at the sandbox; ask for it after the database fixture."""
+    settings.STRIPE_API_BASE = sandbox.base
+
+    def make(**options: Any) -> AtStripe:
+        slug = f"integration{next(_numbers)}"
+        return AtStripe(sandbox, Shop.make(slug=slug, **options), slug)
+
+    return make

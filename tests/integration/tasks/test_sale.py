@@ -1,0 +1,435 @@
+"""A sale at Stripe: whatever is said twice, late, out of order or not at all, it ends as one order or none."""
+
+from __future__ import annotations
+
+import datetime
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+import pytest
+import stripe
+from django.core import mail
+from django.core.mail import EmailMultiAlternatives
+from django.db import connection
+from django.utils import timezone
+
+from tasks import gateway, relay
+from tasks.intents import _parameters
+from tasks.webhooks import drain_inbox
+from tests.integration.conftest import AtStripe
+from tests.shop import claim, claim_one, waiting
+from web.payments.crypto import seal, unseal
+from web.payments.jobs import Queue
+from web.payments.models import (
+    Attempt,
+    Cart,
+    HeldReason,
+    InboxEvent,
+    Job,
+    Order,
+    Payment,
+    PaymentEvent,
+    Receipt,
+)
+from web.payments.operations import attempts, inbox, intents
+from web.payments.operations.inbox import Arrived
+from web.payments.states import PaymentState
+
+pytestmark = pytest.mark.django_db(transaction=True)
+Make = Callable[..., AtStripe]
+
+
+def run(name: str) -> None:
+    """Claim the one due job of a name and run it to its end, as a worker does."""
+    relay.run(claim_one(name))
+
+
+def hurry() -> None:
+    """Let jobs that wait for another try be due now."""
+    Job.objects.filter(state="waiting").update(due_at=timezone.now())
+
+
+def arrive(at: AtStripe, events: list[dict[str, Any]] | None = None) -> None:
+    """Store events as the webhook address does, and drain them."""
+    for event in at.events() if events is None else events:
+        store(at, event)
+    drain_inbox()
+
+
+def store(at: AtStripe, event: dict[str, Any], *, event_id: str | None = None) -> bool:
+    thing = event["data"]["object"]
+    return inbox.store(
+        account_id=at.shop.account.id,
+        event=Arrived(
+            event_id=event_id or event["id"],
+            event_type=event["type"],
+            object_id=thing["id"],
+            occurred_at=datetime.datetime.fromtimestamp(event["created"], tz=datetime.UTC),
+            payload_json=orjson.dumps(event).decode(),
+        ),
+        now=timezone.now(),
+    )
+
+
+def the_payment() -> Payment:
+    return Payment.objects.get()
+
+
+def paid_in_full(at: AtStripe) -> Order:
+    """Assert the one good end: one order, one charge at Stripe, nothing left open."""
+    order = Order.objects.get()
+    payment = the_payment()
+    assert (payment.state, payment.order_id, payment.client_secret_sealed) == ("succeeded", order.id, "")
+    assert payment.amount_received_minor == payment.amount_minor == order.total_minor
+    assert not Cart.objects.exists()
+    charges = [charge for charge in at.books()["charges"] if charge["status"] == "succeeded"]
+    assert [charge["amount"] for charge in charges] == [order.total_minor]
+    return order
+
+
+def test_a_sale_from_cart_to_order_and_receipt(at_stripe: Make) -> None:
+    at = at_stripe()
+    payment = at.shop.request(at.shop.cart(quantity=2))
+    run("create_intent")
+    payment.refresh_from_db()
+    assert payment.state == PaymentState.AWAITING
+    assert payment.intent_id is not None
+    assert unseal(payment.client_secret_sealed).startswith(f"{payment.intent_id}_secret_")
+    at.pay(payment.intent_id)
+    arrive(at)
+    order = paid_in_full(at)
+    assert (order.total_minor, order.customer_name) == (7200, "Ada Guest")
+    payment.refresh_from_db()
+    assert (payment.card_brand, payment.card_last4) == ("visa", "4242")
+    run("send_receipt")
+    (message,) = mail.outbox
+    assert message.to == ["ada@example.com"]
+    assert order.number in message.subject
+    assert "72.00 USD" in message.body
+    assert Receipt.objects.get().sent_at is not None
+    assert not Job.objects.exclude(state="done").exists()
+
+
+def test_nothing_secret_is_kept_where_people_or_logs_look(at_stripe: Make, caplog: Any) -> None:
+    at = at_stripe()
+    payment = at.shop.request(at.shop.cart())
+    run("create_intent")
+    payment.refresh_from_db()
+    secret = unseal(payment.client_secret_sealed)
+    rows = [*Attempt.objects.values(), *PaymentEvent.objects.values(), *Job.objects.values()]
+    assert secret not in str(rows)
+    assert "sk_test" not in str(rows)
+    assert secret not in caplog.text
+    assert "sk_test" not in caplog.text
+
+
+def test_an_event_that_overtakes_the_answer_finds_its_payment(at_stripe: Make) -> None:
+    """Killed after Stripe's success and before our commit: the event knows our id; the retry knows the key."""
+    at = at_stripe()
+    payment = at.shop.request(at.shop.cart())
+    lease = claim_one("create_intent")
+    attempt = attempts.begin_create(
+        payment_id=payment.id, parameters=_parameters(payment), lease=lease, now=timezone.now()
+    )
+    assert attempt is not None
+    answer = gateway.create_intent(at.shop.account, parameters=attempt.parameters, key=attempt.key)
+    assert answer.snapshot is not None  # and here the worker dies
+    at.pay(answer.snapshot.intent_id)
+    arrive(at)
+    paid_in_full(at)
+    Job.objects.filter(id=lease.job_id).update(leased_until=timezone.now())
+    relay.run(claim_one("create_intent"))  # its successor finds nothing left to do
+    paid_in_full(at)
+    assert len(at.intents()) == 1
+    assert Attempt.objects.get().state == "succeeded"
+
+
+@pytest.mark.parametrize("fault", ["reset_after", "error_500_after", "truncated_body", "garbage_200"])
+def test_an_unknown_answer_is_asked_again_with_the_same_key(at_stripe: Make, fault: str) -> None:
+    at = at_stripe()
+    payment = at.shop.request(at.shop.cart())
+    at.fault(fault, match={"method": "POST"}, times=1)
+    run("create_intent")
+    payment.refresh_from_db()
+    assert payment.state == PaymentState.UNKNOWN
+    for _ in range(3):
+        hurry()
+        if waiting("create_intent"):
+            run("create_intent")
+    payment.refresh_from_db()
+    assert payment.state == PaymentState.AWAITING
+    kept = [intent for intent in at.intents() if intent["id"] == payment.intent_id]
+    assert len(kept) == 1
+    assert len(at.intents()) == 1
+    assert Attempt.objects.filter(state__in=["sent", "unknown"]).count() == 0
+
+
+@pytest.mark.parametrize("fault", ["rate_limit_429", "lock_timeout_429", "reset_before"])
+def test_what_was_not_executed_is_tried_again(at_stripe: Make, fault: str) -> None:
+    at = at_stripe()
+    payment = at.shop.request(at.shop.cart())
+    at.fault(fault, match={"method": "POST"}, times=1)
+    run("create_intent")
+    hurry()
+    run("create_intent")
+    payment.refresh_from_db()
+    assert payment.state == PaymentState.AWAITING
+    assert Attempt.objects.get().sends == 2
+    assert len(at.intents()) == 1
+
+
+def test_a_definite_refusal_fails_the_payment_and_frees_the_cart(at_stripe: Make) -> None:
+    at = at_stripe()
+    cart = at.shop.cart()
+    payment = at.shop.request(cart)
+    at.shop.account.secret_key_sealed = seal("sk_wrong")
+    at.shop.account.save()
+    run("create_intent")
+    payment.refresh_from_db()
+    cart.refresh_from_db()
+    assert payment.state == PaymentState.FAILED
+    assert (cart.state, cart.committed_minor, cart.frozen_total_minor) == ("open", 0, None)
+    assert at.intents() == []
+
+
+def test_declined_then_paid_with_another_card_on_the_same_payment(at_stripe: Make) -> None:
+    at = at_stripe()
+    payment = at.shop.request(at.shop.cart())
+    run("create_intent")
+    payment.refresh_from_db()
+    assert payment.intent_id is not None
+    with pytest.raises(stripe.CardError):
+        at.pay(payment.intent_id, "pm_card_visa_chargeDeclined")
+    arrive(at)
+    hurry()
+    if waiting("read_intent"):  # both happened within one second: the event alone proves nothing
+        run("read_intent")
+    payment.refresh_from_db()
+    assert (payment.state, payment.decline_code) == (PaymentState.DECLINED, "generic_decline")
+    assert at.shop.request(Cart.objects.get()).id == payment.id  # a new form gets the same payment back
+    at.pay(payment.intent_id)
+    arrive(at)
+    paid_in_full(at)
+
+
+def test_old_news_never_takes_a_payment_back(at_stripe: Make) -> None:
+    at = at_stripe()
+    payment = at.shop.request(at.shop.cart())
+    run("create_intent")
+    payment.refresh_from_db()
+    assert payment.intent_id is not None
+    at.pay(payment.intent_id)
+    events = at.events()
+    for event in reversed(events):  # the newest first, each in a batch of its own
+        arrive(at, [event])
+    paid_in_full(at)
+    for number, event in enumerate(events):  # and all of it again under other ids
+        store(at, event, event_id=f"evt_again_{number}")
+    drain_inbox()
+    paid_in_full(at)
+
+
+def test_24_copies_of_one_event_at_once_are_one_effect(at_stripe: Make) -> None:
+    at = at_stripe()
+    payment = at.shop.request(at.shop.cart())
+    run("create_intent")
+    payment.refresh_from_db()
+    assert payment.intent_id is not None
+    at.pay(payment.intent_id)
+    (event,) = [event for event in at.events() if event["type"] == "payment_intent.succeeded"]
+    new: list[bool] = []
+
+    def deliver() -> None:
+        new.append(store(at, event))
+        drain_inbox()
+        connection.close()
+
+    threads = [threading.Thread(target=deliver) for _ in range(24)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert sorted(new) == [False] * 23 + [True]
+    drain_inbox()
+    paid_in_full(at)
+
+
+def test_webhook_read_and_sweep_at_once_make_one_order(at_stripe: Make) -> None:
+    at = at_stripe()
+    payment = at.shop.request(at.shop.cart())
+    run("create_intent")
+    payment.refresh_from_db()
+    assert payment.intent_id is not None
+    at.pay(payment.intent_id)
+    snapshot = gateway.read_intent(at.shop.account, intent_id=payment.intent_id)
+    barrier = threading.Barrier(8)
+    errors: list[BaseException] = []
+
+    def settle() -> None:
+        try:
+            barrier.wait(10)
+            intents.settle(account_id=at.shop.account.id, snapshot=snapshot, now=timezone.now())
+        except BaseException as error:
+            errors.append(error)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=settle) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert errors == []
+    paid_in_full(at)
+    assert PaymentEvent.objects.filter(kind="order.made").count() == 1
+    assert waiting("send_receipt") == 1
+
+
+def test_cancelled_before_it_was_sent_never_reaches_stripe(at_stripe: Make) -> None:
+    at = at_stripe()
+    payment = at.shop.request(at.shop.cart())
+    intents.request_cancel(payment_id=payment.id, now=timezone.now(), actor="customer")
+    run_all_of(Queue.INTENTS)
+    payment.refresh_from_db()
+    assert payment.state == PaymentState.CANCELLED
+    assert Cart.objects.get().state == "open"
+    assert at.intents() == []
+
+
+def run_all_of(queue: str) -> None:
+    """Run what is due in a queue until nothing is."""
+    for _ in range(20):
+        hurry()
+        leases = claim(queue)
+        if not leases:
+            return
+        relay.run(leases[0])
+    pytest.fail(f"{queue} never became quiet")
+
+
+def test_cancelling_is_certain_only_when_stripe_says_so(at_stripe: Make) -> None:
+    at = at_stripe()
+    payment = at.shop.request(at.shop.cart())
+    run("create_intent")
+    intents.request_cancel(payment_id=payment.id, now=timezone.now(), actor="customer")
+    payment.refresh_from_db()
+    assert payment.state == PaymentState.CANCELLING
+    assert Cart.objects.get().state == "frozen"
+    run("cancel_intent")
+    payment.refresh_from_db()
+    assert payment.state == PaymentState.CANCELLED
+    assert Cart.objects.get().state == "open"
+    assert [intent["status"] for intent in at.intents()] == ["canceled"]
+
+
+def test_paid_before_the_cancellation_makes_the_order(at_stripe: Make) -> None:
+    at = at_stripe()
+    payment = at.shop.request(at.shop.cart())
+    run("create_intent")
+    payment.refresh_from_db()
+    assert payment.intent_id is not None
+    at.pay(payment.intent_id)
+    intents.request_cancel(payment_id=payment.id, now=timezone.now(), actor="customer")
+    run("cancel_intent")
+    paid_in_full(at)
+
+
+def test_cancelled_while_stripe_was_making_it(at_stripe: Make) -> None:
+    at = at_stripe()
+    payment = at.shop.request(at.shop.cart())
+    at.fault("reset_after", match={"method": "POST"}, times=1)
+    run("create_intent")
+    intents.request_cancel(payment_id=payment.id, now=timezone.now(), actor="customer")
+    run_all_of(Queue.INTENTS)
+    payment.refresh_from_db()
+    assert payment.state == PaymentState.CANCELLED
+    assert [intent["status"] for intent in at.intents()] == ["canceled"]
+    assert Cart.objects.get().state == "open"
+
+
+def test_another_amount_is_held_and_never_fulfilled(at_stripe: Make) -> None:
+    at = at_stripe()
+    payment = at.shop.request(at.shop.cart())
+    run("create_intent")
+    payment.refresh_from_db()
+    assert payment.intent_id is not None
+    at.v1.payment_intents.update(payment.intent_id, {"amount": 100})
+    at.pay(payment.intent_id)
+    arrive(at)
+    payment.refresh_from_db()
+    assert (payment.state, payment.held_reason) == (PaymentState.HELD, HeldReason.AMOUNT)
+    assert payment.amount_received_minor == 100
+    assert not Order.objects.exists()
+    assert Cart.objects.get().state == "frozen"
+    with pytest.raises(intents.MoneyHeld):
+        at.shop.request(Cart.objects.get())
+
+
+def test_silence_is_broken_by_a_look(at_stripe: Make) -> None:
+    """No event ever comes: the sweep reads Stripe."""
+    at = at_stripe()
+    payment = at.shop.request(at.shop.cart())
+    run("create_intent")
+    payment.refresh_from_db()
+    assert payment.intent_id is not None
+    at.pay(payment.intent_id)
+    Payment.objects.update(next_check_at=timezone.now())
+    assert intents.check_again(limit=10, now=timezone.now()) == 1
+    run("read_intent")
+    paid_in_full(at)
+
+
+def test_a_failed_mail_leaves_the_order_and_is_tried_again(at_stripe: Make, monkeypatch: Any) -> None:
+    at = at_stripe()
+    payment = at.shop.request(at.shop.cart())
+    run("create_intent")
+    payment.refresh_from_db()
+    assert payment.intent_id is not None
+    at.pay(payment.intent_id)
+    arrive(at)
+    def fail(self: object, **_: object) -> int:
+        raise ConnectionRefusedError
+
+    with monkeypatch.context() as broken:
+        broken.setattr(EmailMultiAlternatives, "send", fail)
+        run("send_receipt")
+    paid_in_full(at)
+    assert Job.objects.get(name="send_receipt").state == "waiting"
+    hurry()
+    run("send_receipt")
+    assert len(mail.outbox) == 1
+
+
+def test_an_event_whose_handler_raises_is_tried_again_and_holds_up_nobody(
+    at_stripe: Make, monkeypatch: Any
+) -> None:
+    at, other = at_stripe(), at_stripe()
+    for here in (at, other):
+        here.shop.request(here.shop.cart())
+    for _ in range(2):
+        relay.run(claim(Queue.INTENTS)[0])
+    for here in (at, other):
+        (intent,) = here.intents()
+        here.pay(intent["id"])
+    real = intents.apply
+
+    def poisoned(sale: Any, payment: Payment, *args: Any, **options: Any) -> None:
+        if payment.business_id == at.shop.business.id:
+            raise RuntimeError("poison")
+        real(sale, payment, *args, **options)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(intents, "apply", poisoned)
+        for here in (at, other):
+            for event in here.events():
+                store(here, event)
+        drain_inbox()
+    assert [order.business_id for order in Order.objects.all()] == [other.shop.business.id]
+    failed = InboxEvent.objects.filter(account=at.shop.account, state="received")
+    assert failed.exists()
+    assert set(failed.values_list("error", flat=True)) == {"RuntimeError"}
+    InboxEvent.objects.filter(state="received").update(due_at=timezone.now())
+    drain_inbox()
+    assert Order.objects.count() == 2
