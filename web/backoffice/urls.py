@@ -1,5 +1,19 @@
 """The addresses of this room; they are joined under the namespace `payment` in web/payment_urls.py."""
 
-from django.urls import URLPattern, URLResolver
+from django.urls import URLPattern, URLResolver, path
 
-urlpatterns: list[URLPattern | URLResolver] = []
+from web.backoffice import purchases, settings_page
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("purchases/", purchases.purchase_list, name="purchases"),
+    path("purchases/<str:number>/", purchases.purchase, name="purchase"),
+    path("settings/", settings_page.settings_page, name="settings"),
+    path("settings/stripe/", settings_page.save_keys, name="settings_keys"),
+    path("settings/stripe/state/", settings_page.account_state, name="settings_account_state"),
+    path("settings/stripe/check/", settings_page.check_keys, name="settings_check"),
+    path("settings/webhook/", settings_page.add_webhook_secret, name="settings_webhook"),
+    path("settings/taxes/<int:location_id>/", settings_page.save_taxes, name="settings_taxes"),
+    path("settings/tips/", settings_page.save_tips, name="settings_tips"),
+    path("settings/policy/", settings_page.save_policy, name="settings_policy"),
+    path("settings/gateway/", settings_page.save_gateway, name="settings_gateway"),
+]

@@ -5,10 +5,15 @@ For Stripe itself exactly what Stripe asks for; for a stand-in (STRIPE_JS_URL) i
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar, cast
 from urllib.parse import urlsplit
 
 from csp.decorators import csp_update
 from django.conf import settings
+from django.http.response import HttpResponseBase
+
+View = TypeVar("View", bound=Callable[..., HttpResponseBase])
 
 STRIPE = {
     "script-src": ["https://js.stripe.com", "https://*.js.stripe.com"],
@@ -26,4 +31,9 @@ def policy(script_url: str) -> dict[str, list[str]]:
     return {"script-src": [origin], "frame-src": [origin], "connect-src": ["'self'", origin]}
 
 
-with_stripe = csp_update(policy(settings.STRIPE_JS_URL))
+_update = csp_update(policy(settings.STRIPE_JS_URL))
+
+
+def with_stripe(view: View) -> View:
+    """Let a page load Stripe's script and its frames."""
+    return cast(View, _update(view))

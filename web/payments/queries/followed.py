@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import datetime
 import uuid
 from dataclasses import dataclass
 
-from django.conf import settings
 from django_celery_results.models import TaskResult
 
 from web.core.models import Business, Profile
 from web.payments.crypto import unseal
-from web.payments.models import Cart, Job, Order, Payment, StripeAccount
+from web.payments.models import Cart, Job, Order, Payment, StripeAccount, WebhookSecret
 from web.payments.operations.intents import PaymentNotFound, hash_payer_key
 
 
@@ -120,6 +120,7 @@ def accounts(business: Business) -> list[StripeAccount]:
     return newest + in_use
 
 
-def uses_real_stripe() -> bool:
-    """Say whether calls go to Stripe itself rather than to an address set for tests."""
-    return not settings.STRIPE_API_BASE
+def webhook_secrets(business: Business, *, now: datetime.datetime) -> list[WebhookSecret]:
+    """Return the signing secrets that events may be signed with now, the newest first."""
+    secrets = WebhookSecret.objects.filter(account__business=business).exclude(expires_at__lte=now)
+    return list(secrets.exclude(account__state=StripeAccount.State.REFUSED).order_by("-id"))

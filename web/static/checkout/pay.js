@@ -58,7 +58,9 @@ function busy(isBusy) {
   document.querySelector("[data-checkout]").classList.toggle("is-paying", isBusy);
 }
 
-const showForm = (isShown) => { if (view.form) view.form.hidden = !isShown; };
+function showForm(isShown) {
+  for (const part of [view.form, at("wallets")]) if (part) part.hidden = !isShown;
+}
 const order = () => at("order").dataset;
 const canPay = () => order().free !== "yes" && Number(order().amount) > 0;
 
@@ -100,7 +102,7 @@ function conclude(payment) {
 }
 
 /** Follow while something is under way that nobody here can hasten. */
-async function follow(payment, { until = () => false } = {}) {
+async function follow(payment, { until = () => false, wasConfirmed = false } = {}) {
   phase = "following";
   busy(true);
   const began = Date.now();
@@ -108,8 +110,11 @@ async function follow(payment, { until = () => false } = {}) {
     const now = await look(payment);
     if (conclude(now)) return now;
     if (until(now)) return now;
-    say(now.state === "cancelling" ? "warning" : "busy", now.message, now.next);
-    await pause(Math.max(now.poll_after_ms, Date.now() - began > SLOW_AFTER ? 1000 : 250));
+    const isOldNews = wasConfirmed && (now.state === "awaiting" || now.state === "declined");
+    if (isOldNews) say("busy", words.checking, words.do_not_pay_again);
+    else say(now.state === "cancelling" ? "warning" : "busy", now.message, now.next);
+    const isSlow = Date.now() - began > SLOW_AFTER;
+    await pause(isSlow ? 1000 : Math.min(now.poll_after_ms || 250, 400));
   }
 }
 
@@ -244,7 +249,7 @@ async function pay(wallet = null) {
     }
     say("busy", words.checking, words.do_not_pay_again);
     const isPaid = ["succeeded", "processing", "requires_capture"].includes(outcome.paymentIntent?.status);
-    const end = await follow(payment, isPaid ? {} : { until: unchanged(SETTLED_WITHIN) });
+    const end = await follow(payment, { wasConfirmed: true, until: isPaid ? undefined : unchanged(SETTLED_WITHIN) });
     if (phase === "following") settleIn(end);
   } catch (error) {
     wallet?.paymentFailed({ reason: "fail" });
@@ -308,7 +313,7 @@ async function setUpForms() {
     view.form.dataset.ready = "yes";
     busy(phase !== "idle");
   } catch (error) {
-    view.form.hidden = true;
+    showForm(false);
     say("error", words.no_script, words.no_script_next);
     console.error(error);
   }
@@ -318,7 +323,7 @@ async function setUpForms() {
 function orderChanged() {
   const { free, amount, label } = order();
   at("free").hidden = free !== "yes" || order().open !== "yes";
-  if (view.form) view.form.hidden = !canPay();
+  showForm(canPay());
   at("pay-card").hidden = !at("order").querySelector(".line");
   if (view.amount) view.amount.textContent = label;
   if (elements && Number(amount) > 0) elements.update({ amount: Number(amount) });
@@ -366,7 +371,7 @@ async function cameBack(status) {
   say("busy", words.checking, words.do_not_pay_again);
   try {
     await askUntilAnswered(live.check_url, { method: "POST", json: { cart: config.cart } }, lost);
-    const payment = await follow(live, { until: unchanged(status === "failed" ? 3000 : SETTLED_WITHIN) });
+    const payment = await follow(live, { wasConfirmed: true, until: unchanged(status === "failed" ? 3000 : SETTLED_WITHIN) });
     if (phase !== "following") return;
     settleIn(payment);
     if (payment.state === "awaiting") say("warning", words.abandoned, words.try_another);

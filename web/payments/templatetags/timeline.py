@@ -1,0 +1,61 @@
+"""How a sale's history is told: each kind of line in words, and the time between two of them."""
+
+from __future__ import annotations
+
+import datetime
+
+from django import template
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from web.payments import history
+from web.payments.models import PaymentEvent
+from web.payments.states import PaymentState
+
+register = template.Library()
+
+KINDS: dict[str, str | Promise] = {
+    history.REQUESTED: gettext_lazy("Payment requested"),
+    history.REPEATED: gettext_lazy("Asked for again; the same payment was given"),
+    history.SENT: gettext_lazy("Sent to Stripe"),
+    history.ANSWERED: gettext_lazy("Stripe answered"),
+    history.READ: gettext_lazy("Read at Stripe"),
+    history.WEBHOOK: gettext_lazy("Stripe reported"),
+    history.STALE: gettext_lazy("Older news from Stripe, kept and not applied"),
+    history.ORDER_MADE: gettext_lazy("Order made"),
+    history.RECEIPT_SENT: gettext_lazy("Receipt sent"),
+    history.POLICY_ACCEPTED: gettext_lazy("Refund policy accepted"),
+    history.CART_REOPENED: gettext_lazy("The cart can be changed again"),
+}
+STATES = dict(PaymentState.choices)
+MINUTE = 60
+
+
+@register.filter
+def told(event: PaymentEvent) -> str:
+    """Tell what a line says; a kind without words is shown by its name."""
+    if event.kind == history.MOVED:
+        before, after = (
+            STATES.get(event.from_state, event.from_state),
+            STATES.get(event.to_state, event.to_state),
+        )
+        return f"{before} → {after}"
+    return str(KINDS.get(event.kind, event.kind))
+
+
+@register.filter
+def span(duration: datetime.timedelta) -> str:
+    """Write a duration as people on call read it: 12 ms, 1.4 s, 3 min."""
+    seconds = duration.total_seconds()
+    if abs(seconds) < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if abs(seconds) < MINUTE:
+        return f"{seconds:.1f} s"
+    return f"{seconds / MINUTE:.0f} min"
+
+
+@register.filter
+def apart(duration: datetime.timedelta) -> str:
+    """Write how long after the line before it."""
+    return _("+%(span)s") % {"span": span(duration)}
