@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from web.core.models import Location
 from web.payments.models import PaymentSettings
+
+if TYPE_CHECKING:  # Django's own ModelForm takes no parameters
+    LocationForm = forms.ModelForm[Location]
+    PaymentSettingsForm = forms.ModelForm[PaymentSettings]
+else:
+    LocationForm = PaymentSettingsForm = forms.ModelForm
 
 MOST_PRESETS = 5
 LARGEST_PRESET = 100
@@ -43,7 +49,7 @@ class WebhookSecretForm(forms.Form):
     )
 
 
-class TaxesForm(forms.ModelForm[Location]):
+class TaxesForm(LocationForm):
     """The two taxes of a location."""
 
     class Meta:
@@ -103,7 +109,7 @@ class TipsForm(forms.Form):
         return presets
 
 
-class PolicyForm(forms.ModelForm[PaymentSettings]):
+class PolicyForm(PaymentSettingsForm):
     """The refund policy, and whether it has to be accepted."""
 
     class Meta:
@@ -116,7 +122,7 @@ class PolicyForm(forms.ModelForm[PaymentSettings]):
         widgets = {"refund_policy": forms.Textarea(attrs={"rows": 6})}
 
 
-class GatewayForm(forms.ModelForm[PaymentSettings]):
+class GatewayForm(PaymentSettingsForm):
     """Whether online payments are taken, and from whom."""
 
     class Meta:
