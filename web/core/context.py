@@ -40,7 +40,7 @@ MEMBER_PAGES: tuple[tuple[str, Promise], ...] = (("payment:my_purchases", _("My 
 
 
 def business(request: HttpRequest) -> dict[str, Any]:
-    """Give templates `business`, `profile`, `staff_groups`, `navigation`, `branding_url`, `is_local`."""
+    """Give templates `business`, `profile`, `staff_groups`, `navigation`, `branding_url`, `languages`, …"""
     here = getattr(request, "business", None)
     profile = getattr(request, "profile", None)
     return {
@@ -50,6 +50,7 @@ def business(request: HttpRequest) -> dict[str, Any]:
         "navigation": navigation(request),
         "branding_url": stylesheet_url(here) if here else "",
         "is_local": settings.PAYDESK_LOCAL,
+        "languages": settings.LANGUAGES,  # each in its own words, whatever the page speaks
     }
 
 

@@ -162,6 +162,13 @@ def test_the_language_switch_works_for_guests_and_is_kept_on_the_profile(
     assert Profile.objects.get(pk=person.pk).language == "ko"
 
 
+def test_the_switch_names_each_language_in_its_own_words(business: Business, client: Client) -> None:
+    english = client.get("/accounts/login/", headers={"accept-language": "en"}).content.decode()
+    korean = client.get("/accounts/login/", headers={"accept-language": "ko"}).content.decode()
+    assert 'value="ko" lang="ko">한국어</button>' in english
+    assert 'value="en" lang="en">English</button>' in korean
+
+
 def test_the_language_switch_leads_to_no_other_site(business: Business, client: Client) -> None:
     answer = client.post("/i18n/set-language/", {"language": "ko", "next": "https://evil.example/"})
     assert answer.headers["Location"] == "/"
