@@ -1,36 +1,205 @@
-"""`make demo`: the whole of Paydesk running on this machine, until Ctrl-C.
+"""`make demo`: the whole of Paydesk running on this machine; sells online, shows how each sale went, stays up.
 
-`python -m stack.demo --once` starts it, shows that every part is healthy, and ends.
+`python -m stack.demo --once` does the same and ends: 0 only if every sale ended as it should. Customers
+come over real HTTP, workers are real processes, and what is counted at the end is counted twice: in our
+books and in Stripe's.
 """
+
+from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import signal
 import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
+import requests
+
+from stack.customer import Customer, Payment, Unexpected
 from stack.lifetime import StartError
 from stack.processes import Stack
 
+ACCOUNT = "hanriver"
+SECRET_KEY = f"sk_test_{ACCOUNT}_demo"
+PUBLISHABLE_KEY = f"pk_test_{ACCOUNT}_demo"
+PASSWORD = "paydesk-demo"  # noqa: S105  # of a studio that lives as long as this process, on this machine only
+ACCOUNT_SECONDS = 60.0
+GOOD_CARD, BAD_CARD = "pm_card_visa", "pm_card_visa_chargeDeclined"
+
+
+@dataclass
+class Studio:
+    """The seeded studio: where it answers and what it sells."""
+
+    site: str
+    seeded: dict[str, Any]
+
+    def item(self, code: str) -> int:
+        return int(self.seeded["items"][code])
+
+
+@dataclass
+class Sale:
+    """One story of the demo: what it should end as, and what it did."""
+
+    title: str
+    payment: Payment
+    is_settled: bool
+    seconds: float
+
 
 def main() -> None:
-    """Run the demo; end with code 1 and the reason when a part does not start."""
-    parser = argparse.ArgumentParser(description="Run the whole of Paydesk on this machine")
-    parser.add_argument("--once", action="store_true", help="end when it has been shown")
+    """Run the demo; end with code 1 and the reason when a part does not start or a sale goes wrong."""
+    parser = argparse.ArgumentParser(
+        description="Run the whole of Paydesk on this machine and sell something"
+    )
+    parser.add_argument("--once", action="store_true", help="end when it has sold")
     options = parser.parse_args()
     try:
         with Stack() as stack:
-            print(f"\n  Paydesk  {stack.urls.web}\n  Stripe   {stack.urls.sandbox} (the sandbox)\n")
-            for process in stack.processes():
-                print(f"  {process.name:<16} {process.pid}")
+            studio = open_studio(stack)
+            summary, is_good = sell(stack, studio)
             if not options.once:
-                print("\nCtrl-C ends it.", flush=True)
+                print(f"\n{summary}", flush=True)
+                print_addresses(stack, studio)
                 with contextlib.suppress(KeyboardInterrupt):
                     signal.pause()
                 print("\nstopping", flush=True)
-    except StartError as error:
-        sys.exit(str(error))
+        if options.once:
+            print(summary, flush=True)  # the last line, after everything has ended
+            sys.exit(0 if is_good else 1)
+    except (StartError, Unexpected, requests.RequestException) as error:
+        sys.exit(f"demo: {error}")
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def open_studio(stack: Stack) -> Studio:
+    """Seed a studio, give it an account at the sandbox with a webhook, wait until a worker has checked its keys."""
+    print("studio: seeding", flush=True)
+    keys = ("--publishable-key", PUBLISHABLE_KEY, "--secret-key", SECRET_KEY, "--password", PASSWORD)
+    seeded = json.loads(stack.manage("seed_studio", *keys, log="seed.log"))
+    answer = requests.post(
+        f"{stack.urls.sandbox}/v1/webhook_endpoints",
+        data={"url": stack.urls.web + seeded["webhook_path"], "enabled_events[]": "*"},
+        headers={"Authorization": f"Bearer {SECRET_KEY}"},
+        timeout=20,
+    )
+    answer.raise_for_status()
+    secret = answer.json()["secret"]
+    stack.manage("seed_studio", "--webhook-secret", secret, "--password", PASSWORD, log="seed.log")
+    studio = Studio(stack.urls.web.replace("127.0.0.1", "localhost"), seeded)
+    _wait_for_keys(stack)
+    return studio
+
+
+def _wait_for_keys(stack: Stack) -> None:
+    deadline = time.monotonic() + ACCOUNT_SECONDS
+    while "in use" not in stack.manage("account", "1001", log="account.log"):
+        if time.monotonic() > deadline:
+            raise StartError(f"no worker checked the studio's keys within {ACCOUNT_SECONDS:.0f} s")
+        time.sleep(0.5)
+
+
+# --- the stories ------------------------------------------------------------------------------------
+
+
+def sell(stack: Stack, studio: Studio) -> tuple[str, bool]:
+    """Play every story; return the last line to print, and whether all ended as they should."""
+    print("\nselling", flush=True)
+    stories: list[Callable[[Stack, Studio], Sale]] = [_paid, _declined_then_paid, _abandoned]
+    sales = []
+    for story in stories:
+        sale = story(stack, studio)
+        sales.append(sale)
+        print(f"\n{sale.title}: {sale.payment.state} after {sale.seconds:.1f} s", flush=True)
+        print(stack.manage("timeline", sale.payment.id, log="timeline.log").rstrip(), flush=True)
+    return _summary(stack, sales)
+
+
+def _customer(stack: Stack, studio: Studio) -> Customer:
+    return Customer(site=studio.site, stripe=stack.urls.sandbox)
+
+
+def _paid(stack: Stack, studio: Studio) -> Sale:
+    began = time.monotonic()
+    customer = _customer(stack, studio)
+    cart = customer.fill_cart(
+        {studio.item("PASS10"): 1, studio.item("BLOCK"): 2},
+        name="Noor Guest",
+        email="noor@guest.example",
+        tip_percent=15,
+    )
+    payment = customer.ask_to_pay(cart)
+    customer.pay(payment, GOOD_CARD)
+    return _ended("A guest buys a pass and two blocks, with a tip", customer, payment, began)
+
+
+def _declined_then_paid(stack: Stack, studio: Studio) -> Sale:
+    began = time.monotonic()
+    customer = _customer(stack, studio)
+    cart = customer.fill_cart({studio.item("VIDEO"): 1}, name="Leo Guest", email="leo@guest.example")
+    payment = customer.ask_to_pay(cart)
+    if not customer.pay(payment, BAD_CARD):
+        raise Unexpected("the bad card was not declined")
+    customer.pay(payment, GOOD_CARD)
+    return _ended("A card is declined, another one pays the same payment", customer, payment, began)
+
+
+def _abandoned(stack: Stack, studio: Studio) -> Sale:
+    began = time.monotonic()
+    customer = _customer(stack, studio)
+    cart = customer.fill_cart({studio.item("WS-BACK"): 1}, name="Ida Guest", email="ida@guest.example")
+    payment = customer.ask_to_pay(cart)
+    is_open = payment.state == "awaiting"
+    return Sale("A customer leaves before paying", payment, not is_open, time.monotonic() - began)
+
+
+def _ended(title: str, customer: Customer, payment: Payment, began: float) -> Sale:
+    status = customer.wait_for_the_end(payment)
+    is_settled = status["state"] == "succeeded" and bool(status["order"])
+    if is_settled and status["order"]["number"] not in customer.receipt(payment):
+        raise Unexpected("a receipt without its order's number")
+    return Sale(title, payment, is_settled, time.monotonic() - began)
+
+
+def _summary(stack: Stack, sales: list[Sale]) -> tuple[str, bool]:
+    """Compare our books with Stripe's: every charge has its order, every order its charge."""
+    books = requests.get(f"{stack.urls.sandbox}/_sandbox/books/{ACCOUNT}", timeout=20).json()
+    charged = {
+        charge["metadata"].get("payment") or charge["payment_intent"]
+        for charge in books["charges"]
+        if charge["status"] == "succeeded"
+    }
+    paid_intents = {
+        intent["metadata"]["payment"]
+        for intent in books["payment_intents"]
+        if intent["status"] == "succeeded"
+    }
+    settled = {sale.payment.id for sale in sales if sale.is_settled}
+    opened = [sale for sale in sales if not sale.is_settled and sale.payment.state == "awaiting"]
+    lost = len(paid_intents ^ settled) + abs(len(charged) - len(settled))
+    line = f"demo: {len(settled)} sales settled, {len(opened)} carts open, {lost} lost"
+    return line, lost == 0 and len(settled) + len(opened) == len(sales) and len(opened) == 1
+
+
+def print_addresses(stack: Stack, studio: Studio) -> None:
+    """Print where everything answers and who can sign in."""
+    print(f"\n  shop       {studio.site}/")
+    print(f"  till       {studio.site}/checkout/")
+    print(f"  settings   {studio.site}/settings/")
+    print(f"  purchases  {studio.site}/purchases/")
+    print(f"  Stripe     {stack.urls.sandbox}/ (the sandbox: play the customer, see events)")
+    print(f"  mail       {stack.mail_dir}")
+    print(f"  logs       {stack.run_dir}\n")
+    for person in studio.seeded["people"]:
+        if person["email"].endswith("hanriver.example"):
+            print(f"  {person['role']:<9} {person['email']:<24} {PASSWORD}")
+    print("\nCtrl-C ends it.", flush=True)
 
 
 if __name__ == "__main__":

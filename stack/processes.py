@@ -247,6 +247,7 @@ class Stack:
             database_url=self._postgres.url,
             redis_url=self._redis.url,
             sandbox_url=sandbox_url,
+            web_port=web_port,
             mail_dir=self.mail_dir,
             extra=self._extra_env,
         )
@@ -486,6 +487,7 @@ def environment(
     database_url: str,
     redis_url: str,
     sandbox_url: str,
+    web_port: int,
     mail_dir: Path,
     extra: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
@@ -508,6 +510,7 @@ def environment(
         "STRIPE_API_BASE": sandbox_url,
         "STRIPE_JS_URL": f"{sandbox_url}/stripe.js",
         "EMAIL_URL": f"filemail://{mail_dir}",
+        "PUBLIC_ORIGIN": f"http://{{host}}:{web_port}",
         "ALLOWED_HOSTS": "localhost,.localhost,127.0.0.1,[::1]",
         "PYTHONUNBUFFERED": "1",
         **(extra or {}),

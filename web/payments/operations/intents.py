@@ -364,7 +364,8 @@ def apply(
     payment.checks = 0
     if target not in FINAL:
         payment.next_check_at = next_check(payment, now=now)
-    move(sale, payment, target, now=now, actor=actor, data={"intent": snapshot.intent_id})
+    facts: dict[str, object] = {"intent": snapshot.intent_id, "source": snapshot.source.value}
+    move(sale, payment, target, now=now, actor=actor, data=facts)
     finish(sale, now=now, actor=actor)
 
 

@@ -11,7 +11,9 @@ from django.utils.translation import gettext_lazy
 
 from web.payments import history
 from web.payments.models import PaymentEvent
+from web.payments.money import Money
 from web.payments.states import PaymentState
+from web.payments.templatetags.money import money
 
 register = template.Library()
 
@@ -30,6 +32,7 @@ KINDS: dict[str, str | Promise] = {
 }
 STATES = dict(PaymentState.choices)
 MINUTE = 60
+TOLD_ELSEWHERE = frozenset({"currency", "lag_ms", "received_at"})
 
 
 @register.filter
@@ -42,6 +45,19 @@ def told(event: PaymentEvent) -> str:
         )
         return f"{before} → {after}"
     return str(KINDS.get(event.kind, event.kind))
+
+
+@register.filter
+def facts(event: PaymentEvent) -> list[tuple[str, str]]:
+    """Return a line's facts for people: amounts as money, and nothing that is told elsewhere."""
+    currency = event.data.get("currency")
+    told = []
+    for name, value in event.data.items():
+        if name in TOLD_ELSEWHERE or value in (None, "", False):
+            continue
+        is_amount = name in ("amount", "total") and isinstance(value, int) and isinstance(currency, str)
+        told.append((name, money(Money(value, currency)) if is_amount else str(value)))
+    return told
 
 
 @register.filter
