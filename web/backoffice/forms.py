@@ -20,6 +20,18 @@ MOST_PRESETS = 5
 LARGEST_PRESET = 100
 
 
+class PublicTextInput(forms.TextInput):
+    """A text field that forgets what was typed unless it may be shown."""
+
+    def __init__(self, attrs: dict[str, Any] | None = None, *, may_show: bool = True) -> None:
+        super().__init__(attrs)
+        self.may_show = may_show
+
+    def format_value(self, value: Any) -> str | None:
+        """Return what the page shows."""
+        return super().format_value(value) if self.may_show else None
+
+
 class KeysForm(forms.Form):
     """A pair of Stripe keys. The secret one is never shown again."""
 
@@ -35,6 +47,15 @@ class KeysForm(forms.Form):
             attrs={"autocomplete": "off", "spellcheck": "false", "placeholder": "sk_…"}, render_value=False
         ),
     )
+
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        typed = str(self.data.get("publishable_key", ""))
+        # A secret key pasted into the wrong field must not come back in the page.
+        self.fields["publishable_key"].widget = PublicTextInput(
+            attrs=self.fields["publishable_key"].widget.attrs, may_show=typed.strip().startswith("pk_")
+        )
 
 
 class WebhookSecretForm(forms.Form):

@@ -28,9 +28,11 @@ def new_form_token() -> str:
 
 
 def tips_of(sale: Sale, terms: Terms) -> list[tuple[int, Money]]:
-    """Return the tip presets with what each comes to."""
+    """Return the tip presets with what each comes to; none where there is nothing to take percents of."""
     totals = sale.quote.totals
     net = max(totals.subtotal - totals.discount, Money.zero(sale.cart.currency))
+    if not net:
+        return []
     return [(percent, net.percent(Decimal(percent))) for percent in terms.settings.tip_presets]
 
 

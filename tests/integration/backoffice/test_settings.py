@@ -1,0 +1,157 @@
+"""/settings/: each form by itself, what is written only, and who may."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from tests.factories import LocationFactory, ProfileFactory, StaffFactory
+from tests.shop import Shop
+from web.core.models import Business, Location, Profile
+from web.payments.models import Job, PaymentSettings, StripeAccount, WebhookSecret
+from web.payments.operations import accounts
+
+SignIn = Callable[[Profile], Client]
+PUBLISHABLE, SECRET = "pk_test_studio_aaaa1111", "sk_test_studio_bbbb2222"
+
+
+@pytest.fixture
+def owner(business: Business, sign_in: SignIn) -> Client:
+    return sign_in(StaffFactory.create(business=business, groups=["settings"]))
+
+
+def html_of(browser: Client) -> str:
+    response = browser.get("/settings/")
+    assert response.status_code == 200
+    return response.content.decode()
+
+
+def test_keys_are_stored_checked_and_never_shown(owner: Client, business: Business) -> None:
+    response = owner.post("/settings/stripe/", {"publishable_key": PUBLISHABLE, "secret_key": SECRET})
+    assert response["Location"] == "/settings/#stripe"
+    account = StripeAccount.objects.get(business=business)
+    assert account.state == StripeAccount.State.UNVERIFIED
+    assert Job.objects.get().name == "verify_account"
+    html = html_of(owner)
+    assert PUBLISHABLE in html
+    assert "secret key ending in …2222 is stored" in html
+    assert SECRET not in html
+    assert "Being checked" in html
+
+
+@pytest.mark.parametrize(
+    ("publishable", "secret"),
+    [
+        ("pk_live_aaaa1111", "sk_test_bbbb2222"),
+        ("sk_test_bbbb2222", "pk_test_aaaa1111"),
+        ("nonsense", "gibberish"),
+        (PUBLISHABLE, ""),
+    ],
+)
+def test_keys_that_cannot_be_are_refused_in_place(owner: Client, publishable: str, secret: str) -> None:
+    response = owner.post("/settings/stripe/", {"publishable_key": publishable, "secret_key": secret})
+    assert response.status_code == 422
+    html = response.content.decode()
+    assert 'role="alert"' in html
+    assert (f'value="{publishable}"' in html) == publishable.startswith("pk_"), "a secret is never sent back"
+    assert not secret or f'value="{secret}"' not in html
+    assert not StripeAccount.objects.exists()
+
+
+def test_the_outcome_of_a_check_is_followed(owner: Client, business: Business) -> None:
+    account, _job = accounts.enter_keys(
+        business=business, publishable_key=PUBLISHABLE, secret_key=SECRET, now=timezone.now()
+    )
+    assert "hx-get" in owner.get("/settings/stripe/state/").content.decode()
+    accounts.settle_verification.__wrapped__(
+        stripe_account_id=account.id, account_id=None, problem="Invalid API key.", now=timezone.now()
+    )
+    html = owner.get("/settings/stripe/state/").content.decode()
+    assert "Invalid API key." in html
+    assert "hx-get" not in html
+
+
+def test_a_webhook_secret_rolls_over(owner: Client, business: Business) -> None:
+    Shop.make(business=business)
+    settings = accounts.settings_of(business)
+    assert f"/webhooks/stripe/{settings.webhook_token}/" in html_of(owner)
+    for secret in ("whsec_firstsecret1", "whsec_secondsecret2"):
+        assert owner.post("/settings/webhook/", {"secret": secret}).status_code == 302
+    first, second = WebhookSecret.objects.order_by("id")
+    assert first.expires_at is not None
+    assert first.expires_at - timezone.now() < timedelta(hours=24)
+    assert second.expires_at is None
+    html = html_of(owner)
+    assert "whsec_…ret2" in html
+    assert "whsec_secondsecret2" not in html
+
+
+def test_a_webhook_secret_needs_an_account_and_a_right_form(owner: Client, business: Business) -> None:
+    response = owner.post("/settings/webhook/", {"secret": "whsec_firstsecret1"})
+    assert response.status_code == 422
+    assert "Enter the Stripe keys first" in response.content.decode()
+    assert owner.post("/settings/webhook/", {"secret": "sk_test_x"}).status_code == 422
+
+
+def test_taxes_of_one_location(owner: Client, business: Business) -> None:
+    place = LocationFactory.create(business=business)
+    prefix = f"place{place.id}"
+    body = {
+        f"{prefix}-sales_tax_active": "on",
+        f"{prefix}-sales_tax_name": "NYC sales tax",
+        f"{prefix}-sales_tax_rate": "8.875",
+        f"{prefix}-additional_tax_name": "Levy",
+        f"{prefix}-additional_tax_rate": "0",
+    }
+    assert owner.post(f"/settings/taxes/{place.id}/", body).status_code == 302
+    place.refresh_from_db()
+    assert str(place.sales_tax_rate) == "8.8750"
+    response = owner.post(f"/settings/taxes/{place.id}/", {**body, f"{prefix}-sales_tax_rate": "101"})
+    assert response.status_code == 422
+    assert 'value="101"' in response.content.decode()
+
+
+def test_another_businesss_location_is_unknown(owner: Client, other_business: Business) -> None:
+    theirs = LocationFactory.create(business=other_business)
+    assert owner.post(f"/settings/taxes/{theirs.id}/", {}).status_code == 404
+    assert Location.objects.get(id=theirs.id).sales_tax_rate == 0
+
+
+@pytest.mark.parametrize(("typed", "kept"), [("10, 15 ,20%", [10, 15, 20]), ("", []), ("18;18;20", [18, 20])])
+def test_tip_presets(owner: Client, business: Business, typed: str, kept: list[int]) -> None:
+    assert owner.post("/settings/tips/", {"tip_presets": typed}).status_code == 302
+    assert PaymentSettings.objects.get(business=business).tip_presets == kept
+
+
+@pytest.mark.parametrize("typed", ["0", "101", "ten", "1.5", "1,2,3,4,5,6", "-5"])
+def test_tip_presets_that_make_no_sense(owner: Client, typed: str) -> None:
+    response = owner.post("/settings/tips/", {"tip_presets": typed})
+    assert response.status_code == 422
+    assert f'value="{typed}"' in response.content.decode()
+
+
+def test_policy_and_gateway(owner: Client, business: Business) -> None:
+    owner.post("/settings/policy/", {"refund_policy": "14 days.", "refund_popup": "on"})
+    owner.post("/settings/gateway/", {"gateway": "none"})
+    settings = PaymentSettings.objects.get(business=business)
+    assert (settings.refund_policy, settings.refund_popup) == ("14 days.", True)
+    assert (settings.gateway, settings.guests_may_pay) == ("none", False)
+    assert owner.post("/settings/gateway/", {"gateway": "barter"}).status_code == 422
+
+
+@pytest.mark.parametrize("path", ["/settings/", "/settings/stripe/state/", "/purchases/"])
+def test_who_may(path: str, client: Client, business: Business, sign_in: SignIn) -> None:
+    assert client.get(path).status_code == 302
+    assert sign_in(ProfileFactory.create(business=business)).get(path).status_code == 403
+    assert sign_in(StaffFactory.create(business=business, groups=["store"])).get(path).status_code == 403
+
+
+def test_other_peoples_account_cannot_be_checked(owner: Client, other_business: Business) -> None:
+    theirs = Shop.make(business=other_business).account
+    assert owner.post("/settings/stripe/check/", {"account": theirs.id}).status_code == 404
+    assert owner.post("/settings/stripe/check/", {"account": "x"}).status_code == 404
+    assert not Job.objects.exists()
