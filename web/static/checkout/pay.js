@@ -187,7 +187,12 @@ async function saveBuyer(billing) {
   }
   const policy = at("policy");
   if (policy && !policy.checked) throw new Stopped("error", words.accept_policy, words.not_charged, policy);
-  await askUntilAnswered(config.buyer_url, { method: "POST", form: new FormData(buyer) }, lost);
+  try {
+    await askUntilAnswered(config.buyer_url, { method: "POST", form: new FormData(buyer) }, lost);
+  } catch (error) {
+    // A payment is under way since this page was drawn (a reload, another tab): asking for one gets that one.
+    if (!(error instanceof Refused && error.code === "cart_frozen")) throw error;
+  }
 }
 
 const lost = () => say("warning", words.offline, words.offline_next);
@@ -309,7 +314,6 @@ async function setUpForms() {
       express: at("express"), or: at("or"), card: at("card"),
       onWallet: (event) => pay(event), onWalletClick: openWallet,
     });
-    at("card").removeAttribute("aria-busy");
     view.form.dataset.ready = "yes";
     busy(phase !== "idle");
   } catch (error) {
@@ -381,6 +385,7 @@ async function cameBack(status) {
 }
 
 function begin() {
+  if (at("save-buyer")) at("save-buyer").hidden = true; // Pay saves it
   const query = new URLSearchParams(window.location.search);
   if (view.form && config.publishable_key) setUpForms();
   if (query.has("payment_intent")) cameBack(query.get("redirect_status"));

@@ -1,0 +1,191 @@
+"""A real browser on the whole of Paydesk: web, workers, servers and the sandbox, with the demo studio in it.
+
+Without chromium the journeys are skipped, with a reason; PAYDESK_REQUIRE_BROWSER=1 makes that a failure.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+import pytest
+import requests
+from playwright.sync_api import Browser, BrowserContext, Page
+
+from stack.browser import find_or_install_chromium
+from stack.processes import Stack
+
+PUBLISHABLE, SECRET = "pk_test_journeys_one", "sk_test_journeys_one"
+PASSWORD = "journeys of the tests"
+PHONE = {"width": 360, "height": 740}
+DESK = {"width": 1280, "height": 800}
+CHROMIUM = (
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
+    " --disable-component-update --disable-sync --disable-dev-shm-usage"
+)
+VERIFIED_WITHIN = 30.0  # seconds, on a machine that is busy with other tests
+
+
+@pytest.fixture(scope="session")
+def browser_type_launch_args() -> dict[str, Any]:
+    chromium = find_or_install_chromium()
+    if chromium is None:
+        reason = "no chromium: install one, or see stack/browser.py"
+        if os.environ.get("PAYDESK_REQUIRE_BROWSER") == "1":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return {"executable_path": str(chromium), "args": CHROMIUM.split()}
+
+
+@dataclass
+class Studio:
+    """The running studio: where it answers, who may sign in, and a look into its tables."""
+
+    origin: str
+    sandbox: str
+    database: str
+    seed: dict[str, Any]
+
+    def rows(self, query: str, *parameters: object) -> list[tuple[Any, ...]]:
+        """Read the database past Django: the browser's event loop runs in this thread."""
+        with psycopg.connect(self.database) as connection:
+            return connection.execute(query, parameters).fetchall()  # type: ignore[arg-type]
+
+    def payments(self, token: str) -> list[tuple[str, str]]:
+        """Return method and state of every payment of a cart or of the order that it became."""
+        return self.rows(
+            "SELECT method, state FROM payments_payment WHERE cart_reference IN ("
+            " SELECT reference FROM payments_cart WHERE token = %s"
+            " UNION SELECT cart_reference FROM payments_order WHERE token = %s) ORDER BY id",
+            token,
+            token,
+        )
+
+    def orders(self, token: str) -> int:
+        """Return how many orders a cart became: 0 or 1, or something is badly wrong."""
+        return len(self.rows("SELECT 1 FROM payments_order WHERE token = %s", token))
+
+
+@pytest.fixture(scope="session")
+def studio(browser_type_launch_args: dict[str, Any]) -> Iterator[Studio]:
+    with Stack() as stack:
+        keys = ("--publishable-key", PUBLISHABLE, "--secret-key", SECRET)
+        seed = json.loads(stack.manage("seed_studio", "--password", PASSWORD, *keys))
+        endpoint = requests.post(
+            f"{stack.urls.sandbox}/v1/webhook_endpoints",
+            data={"url": stack.urls.web + seed["webhook_path"], "enabled_events[]": "*"},
+            headers={"Authorization": f"Bearer {SECRET}"},
+            timeout=10,
+        )
+        endpoint.raise_for_status()
+        stack.manage("seed_studio", "--password", PASSWORD, "--webhook-secret", endpoint.json()["secret"])
+        origin = stack.urls.web.replace("127.0.0.1", "localhost")
+        running = Studio(origin, stack.urls.sandbox, stack.urls.database, seed)
+        deadline = time.monotonic() + VERIFIED_WITHIN
+        while not running.rows("SELECT 1 FROM payments_stripeaccount WHERE state = 'active'"):
+            assert time.monotonic() < deadline, "a worker verifies the keys"
+            time.sleep(0.2)
+        yield running
+
+
+@dataclass
+class Person:
+    """Somebody in front of a page: what they do, in their words."""
+
+    page: Page
+    studio: Studio
+    problems: list[str]
+
+    @property
+    def token(self) -> str:
+        """The token of the cart or receipt that the page shows."""
+        url = self.page.url
+        if "cart=" in url:
+            return url.split("cart=")[1].split("&")[0].split("#")[0]
+        return url.split("/receipt/")[1].split("/")[0]
+
+    def open(self, path: str) -> None:
+        self.page.goto(self.studio.origin + path)
+
+    def fill_cart(self, item: str = "Cork yoga mat") -> str:
+        """Put one thing into a new cart and wait until it can be paid; return the cart's token."""
+        self.open("/")
+        self.page.get_by_role("button", name=f"Add {item} to the cart").click()
+        self.page.wait_for_url("**/checkout/?cart=*")
+        self.forms_are_ready()
+        return self.token
+
+    def forms_are_ready(self) -> None:
+        self.page.wait_for_selector("#pay-form[data-ready=yes]")
+
+    def say_who(self, name: str = "Ada Guest", email: str = "ada@example.com") -> None:
+        self.page.fill("#buyer-email", email)
+        self.page.fill("#buyer-name", name)
+
+    def type_card(self, number: str = "4242424242424242") -> None:
+        frame = self.page.frame_locator("#card iframe")
+        for field, value in (("number", number), ("expiry", "1234"), ("cvc", "123"), ("postal", "10013")):
+            frame.locator(f"#{field}").fill("")
+            frame.locator(f"#{field}").press_sequentially(value)
+
+    def press_pay(self) -> None:
+        self.page.locator("#pay-button").click()
+
+    def is_told(self, words: str) -> None:
+        self.page.locator("#pay-state", has_text=words).wait_for()
+
+    def gets_the_receipt(self) -> str:
+        """Wait for the receipt; return its order's number."""
+        self.page.wait_for_url("**/receipt/**")
+        self.page.get_by_role("heading", name="Receipt").wait_for()
+        return self.page.locator("h2 + .mono").inner_text()
+
+    def sign_in(self, local: str) -> None:
+        self.open("/accounts/login/")
+        self.page.fill("[name=login]", f"{local}@hanriver.example")
+        self.page.fill("[name=password]", PASSWORD)
+        self.page.get_by_role("button", name="Sign in").click()
+        self.page.wait_for_url(lambda url: "/accounts/login/" not in url)
+
+
+def person(context: BrowserContext, studio: Studio) -> Person:
+    """Open a page that writes down every problem that its console tells."""
+    page = context.new_page()
+    page.set_default_timeout(20_000)
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on(
+        "console",
+        lambda message: (
+            problems.append(f"{message.text} {message.location}")
+            if "Content Security Policy" in message.text
+            else None
+        ),
+    )
+    return Person(page, studio, problems)
+
+
+@pytest.fixture
+def guest(browser: Browser, studio: Studio) -> Iterator[Person]:
+    """A stranger with a phone."""
+    context = browser.new_context(viewport=PHONE, has_touch=True)
+    somebody = person(context, studio)
+    yield somebody
+    context.close()
+    assert somebody.problems == []
+
+
+@pytest.fixture
+def staff(browser: Browser, studio: Studio) -> Iterator[Person]:
+    """The owner at the front desk, signed in."""
+    context = browser.new_context(viewport=DESK)
+    somebody = person(context, studio)
+    somebody.sign_in("owner")
+    yield somebody
+    context.close()
+    assert somebody.problems == []
