@@ -30,9 +30,11 @@ class Shop:
     account: StripeAccount
 
     @classmethod
-    def make(cls, *, slug: str | None = None, business: Business | None = None, price_minor: int = 3600) -> Shop:
+    def make(
+        cls, *, slug: str | None = None, business: Business | None = None, price_minor: int = 3600
+    ) -> Shop:
         slug = slug or f"shop{next(_numbers)}"
-        business = business or BusinessFactory()
+        business = business or BusinessFactory.create()
         PaymentSettings.objects.get_or_create(business=business)
         account = StripeAccount.objects.create(
             business=business,
@@ -45,17 +47,15 @@ class Shop:
         )
         return cls(
             business=business,
-            location=LocationFactory(business=business),
-            item=ItemFactory(business=business, price_minor=price_minor),
+            location=LocationFactory.create(business=business),
+            item=ItemFactory.create(business=business, price_minor=price_minor),
             account=account,
         )
 
     def cart(self, *, quantity: int = 1) -> Cart:
         """Return a guest's open cart with some of the item in it."""
         cart = carts.open_cart(business=self.business, location=self.location, now=timezone.now())
-        carts.set_quantity(
-            business=self.business, token=cart.token, item_id=self.item.id, quantity=quantity
-        )
+        carts.set_quantity(business=self.business, token=cart.token, item_id=self.item.id, quantity=quantity)
         return carts.set_buyer(
             business=self.business, token=cart.token, name="Ada Guest", email="ada@example.com"
         )

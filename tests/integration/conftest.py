@@ -19,7 +19,9 @@ _numbers = itertools.count(1)
 @pytest.fixture(scope="session")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """One sandbox for the session; every shop has an account of its own in it."""
-    running = Running(str(tmp_path_factory.mktemp("sandbox") / "state.sqlite3"), "--webhook-retry-base-ms", "20")
+    running = Running(
+        str(tmp_path_factory.mktemp("sandbox") / "state.sqlite3"), "--webhook-retry-base-ms", "20"
+    )
     yield running
     running.stop()
 
@@ -33,11 +35,12 @@ class AtStripe:
 
     def books(self) -> dict[str, Any]:
         """Return Stripe's own record of the account."""
-        return self.sandbox.control("GET", f"books/{self.slug}")
+        books: dict[str, Any] = self.sandbox.control("GET", f"books/{self.slug}")
+        return books
 
     def intents(self) -> list[dict[str, Any]]:
         """Return all intents of the account."""
-        return self.books()["payment_intents"]
+        return list(self.books()["payment_intents"])
 
     def pay(self, intent_id: str, card: str = "pm_card_visa") -> stripe.PaymentIntent:
         """Confirm an intent, as Stripe.js does for a customer."""

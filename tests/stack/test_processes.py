@@ -145,6 +145,7 @@ def test_keys_that_are_given_are_used(tmp_path: Path, monkeypatch: pytest.Monkey
     env = processes.environment(
         database_url="d",
         redis_url="r",
+        web_port=8000,
         sandbox_url="http://s",
         mail_dir=tmp_path / "mail",
         extra={"LOG_LEVEL": "DEBUG"},

@@ -34,7 +34,7 @@ def take(limit: int = 1, *, later: float = 0) -> list[jobs.Lease]:
 
 @pytest.mark.django_db
 def test_a_job_needs_a_transaction_and_its_own_arguments() -> None:
-    business = BusinessFactory()
+    business = BusinessFactory.create()
     with pytest.raises(TypeError, match="payment_id"):
         enqueue(CREATE_INTENT, business_id=business.id, order_id=1, now=NOW)
 
@@ -47,7 +47,7 @@ def test_outside_a_transaction_nothing_is_queued() -> None:
 
 @pytest.mark.django_db
 def test_waiting_twins_are_joined_and_keep_the_earlier_and_more_urgent() -> None:
-    business = BusinessFactory()
+    business = BusinessFactory.create()
     later = NOW + datetime.timedelta(minutes=5)
     put(business, key="k", due_at=later, priority=5)
     put(business, key="k", priority=0)
@@ -58,7 +58,7 @@ def test_waiting_twins_are_joined_and_keep_the_earlier_and_more_urgent() -> None
 
 @pytest.mark.django_db
 def test_a_running_job_does_not_swallow_a_new_wake_up() -> None:
-    business = BusinessFactory()
+    business = BusinessFactory.create()
     put(business, key="k")
     (lease,) = take()
     put(business, key="k")
@@ -71,7 +71,7 @@ def test_a_running_job_does_not_swallow_a_new_wake_up() -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_joining_holds_the_twin_back_until_our_change_is_committed() -> None:
-    business = BusinessFactory()
+    business = BusinessFactory.create()
     put(business, key="k")
     seen: list[int] = []
 
@@ -90,7 +90,7 @@ def test_joining_holds_the_twin_back_until_our_change_is_committed() -> None:
 
 @pytest.mark.django_db
 def test_one_flood_does_not_starve_the_others() -> None:
-    flood, other, third = BusinessFactory(), BusinessFactory(), BusinessFactory()
+    flood, other, third = BusinessFactory.create(), BusinessFactory.create(), BusinessFactory.create()
     for _ in range(50):
         put(flood)
     put(other)
@@ -102,7 +102,7 @@ def test_one_flood_does_not_starve_the_others() -> None:
 @pytest.mark.django_db
 def test_the_cap_leaves_threads_to_the_others(settings: Settings) -> None:
     settings.JOBS_IN_FLIGHT_PER_BUSINESS = 2
-    flood, other = BusinessFactory(), BusinessFactory()
+    flood, other = BusinessFactory.create(), BusinessFactory.create()
     for _ in range(10):
         put(flood)
     assert len(take(limit=10)) == 2
@@ -113,7 +113,7 @@ def test_the_cap_leaves_threads_to_the_others(settings: Settings) -> None:
 
 @pytest.mark.django_db
 def test_priority_goes_first_within_a_business() -> None:
-    business = BusinessFactory()
+    business = BusinessFactory.create()
     put(business, priority=jobs.NOBODY_WAITS)
     put(business, priority=jobs.PERSON_WAITS)
     urgent = Job.objects.get(priority=jobs.PERSON_WAITS)
@@ -122,7 +122,7 @@ def test_priority_goes_first_within_a_business() -> None:
 
 @pytest.mark.django_db
 def test_a_job_is_claimed_once_and_again_only_after_its_lease() -> None:
-    put(BusinessFactory())
+    put(BusinessFactory.create())
     (first,) = take()
     assert take(later=CREATE_INTENT.lease_seconds - 1) == []
     (second,) = take(later=CREATE_INTENT.lease_seconds + 1)
@@ -136,7 +136,7 @@ def test_a_job_is_claimed_once_and_again_only_after_its_lease() -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_two_claims_at_once_never_take_the_same_job() -> None:
-    business = BusinessFactory()
+    business = BusinessFactory.create()
     for _ in range(40):
         put(business)
     taken: list[int] = []
@@ -154,14 +154,14 @@ def test_two_claims_at_once_never_take_the_same_job() -> None:
         thread.start()
     for thread in threads:
         thread.join(30)
-    for lease in take(limit=40):  # a claim may come back empty while others hold the rows; nothing is lost
-        taken.append(lease.job_id)
+    # A claim may come back empty while others hold the rows; nothing is lost by that.
+    taken.extend(lease.job_id for lease in take(limit=40))
     assert len(taken) == len(set(taken)) == 40
 
 
 @pytest.mark.django_db
 def test_an_exhausted_job_is_dead_visible_and_replayable() -> None:
-    put(BusinessFactory(), key="k")
+    put(BusinessFactory.create(), key="k")
     Job.objects.update(attempts=CREATE_INTENT.max_attempts - 1)
     (lease,) = take()
     backlog.put_off(lease, error="Boom", now=NOW)
@@ -182,7 +182,7 @@ def test_tries_are_spread_further_and_further() -> None:
 
 @pytest.mark.django_db
 def test_due_queues_sees_waiting_and_overtaken_work() -> None:
-    business = BusinessFactory()
+    business = BusinessFactory.create()
     with transaction.atomic():
         enqueue(SEND_RECEIPT, business_id=business.id, order_id=1, now=timezone.now())
     assert backlog.due_queues(now=timezone.now()) == [Queue.RECEIPTS]

@@ -389,6 +389,7 @@ def test_a_failed_mail_leaves_the_order_and_is_tried_again(at_stripe: Make, monk
     assert payment.intent_id is not None
     at.pay(payment.intent_id)
     arrive(at)
+
     def fail(self: object, **_: object) -> int:
         raise ConnectionRefusedError
 

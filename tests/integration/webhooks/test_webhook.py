@@ -36,7 +36,12 @@ def shop() -> Shop:
 
 
 def event(**changes: Any) -> dict[str, Any]:
-    thing = {"id": "pi_1", "object": "payment_intent", "client_secret": "pi_1_secret_abc", "status": "succeeded"}
+    thing = {
+        "id": "pi_1",
+        "object": "payment_intent",
+        "client_secret": "pi_1_secret_abc",
+        "status": "succeeded",
+    }
     return {
         "id": f"evt_{uuid.uuid4().hex}",
         "object": "event",
@@ -49,10 +54,21 @@ def event(**changes: Any) -> dict[str, Any]:
 
 
 def post(
-    shop: Shop, body: bytes | str | dict[str, Any], *, secret: str = SECRET, at: int | None = None, **headers: str
+    shop: Shop,
+    body: bytes | str | dict[str, Any],
+    *,
+    secret: str = SECRET,
+    at: int | None = None,
+    **headers: Any,
 ) -> tuple[int, bytes]:
     """Post a body as Stripe does, signed unless a signature is given; at any host."""
-    raw = json.dumps(body).encode() if isinstance(body, dict) else body.encode() if isinstance(body, str) else body
+    raw = (
+        json.dumps(body).encode()
+        if isinstance(body, dict)
+        else body.encode()
+        if isinstance(body, str)
+        else body
+    )
     if "HTTP_STRIPE_SIGNATURE" not in headers:
         signed = raw.decode("utf-8", "replace")
         headers["HTTP_STRIPE_SIGNATURE"] = WebhookSignature.generate_signature_header(signed, secret, at)
@@ -107,7 +123,18 @@ def test_a_little_skew_is_fine(shop: Shop, skew: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "header", ["", "t=1", "v1=ab", "nonsense", "t=x,v1=y", "t=,v1=", "t=1,v1=" + "0" * 64, "\x00", "t=1" + ",v1=a" * 999]
+    "header",
+    [
+        "",
+        "t=1",
+        "v1=ab",
+        "nonsense",
+        "t=x,v1=y",
+        "t=,v1=",
+        "t=1,v1=" + "0" * 64,
+        "\x00",
+        "t=1" + ",v1=a" * 999,
+    ],
 )
 def test_bad_signature_headers(shop: Shop, header: str) -> None:
     assert refused(shop, event(), HTTP_STRIPE_SIGNATURE=header) == "bad_signature"
@@ -178,7 +205,10 @@ def test_only_post(shop: Shop) -> None:
 
 
 def test_kinds_that_we_do_not_follow_are_kept_and_marked(shop: Shop) -> None:
-    assert post(shop, event(type="invoice.created", data={"object": {"id": "in_1", "object": "invoice"}}))[0] == 200
+    assert (
+        post(shop, event(type="invoice.created", data={"object": {"id": "in_1", "object": "invoice"}}))[0]
+        == 200
+    )
 
     def interpret(_event: InboxEvent) -> IntentSnapshot | None:
         return None
@@ -198,4 +228,8 @@ def test_an_event_that_can_never_be_applied_ends_visible(shop: Shop) -> None:
         inbox.apply_batch(interpret=interpret, now=now)
         now += datetime.timedelta(hours=1)
     stored = InboxEvent.objects.get()
-    assert (stored.state, stored.tries, stored.error) == (InboxEvent.State.DEAD, inbox.MAX_TRIES, "ValueError")
+    assert (stored.state, stored.tries, stored.error) == (
+        InboxEvent.State.DEAD,
+        inbox.MAX_TRIES,
+        "ValueError",
+    )

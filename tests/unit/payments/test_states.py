@@ -44,7 +44,7 @@ def test_every_pair_is_an_edge_or_refused() -> None:
 
 
 def test_states_are_live_or_final_and_nothing_else() -> None:
-    assert LIVE | FINAL == set(PaymentState)
+    assert set(PaymentState) == LIVE | FINAL
     assert not LIVE & FINAL
 
 

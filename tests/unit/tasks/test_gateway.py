@@ -41,7 +41,7 @@ def connection_error(cause: Exception) -> stripe.StripeError:
         (402, {"type": "card_error", "code": "card_declined"}, Verdict.REFUSED, "card_declined"),
         (403, {"type": "invalid_request_error"}, Verdict.REFUSED, "invalid_request_error"),
         (404, {"type": "invalid_request_error", "code": "resource_missing"}, Verdict.REFUSED, "resource_missing"),
-        (409, {"type": "idempotency_error", "code": "idempotency_key_in_use"}, Verdict.NOT_SENT, "idempotency_key_in_use"),
+        (409, {"type": "idempotency_error", "code": "key_in_use"}, Verdict.NOT_SENT, "key_in_use"),
         (429, {"type": "invalid_request_error", "code": "lock_timeout"}, Verdict.NOT_SENT, "lock_timeout"),
         (429, {"type": "invalid_request_error", "code": "rate_limit"}, Verdict.NOT_SENT, "rate_limit"),
         (400, {"type": "idempotency_error"}, Verdict.UNKNOWN, "idempotency_error"),
