@@ -15,15 +15,15 @@ from typing import Any
 import psycopg
 import pytest
 import requests
-from playwright.sync_api import Browser, BrowserContext, Page
+from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize
 
 from stack.browser import find_or_install_chromium
 from stack.processes import Stack
 
 PUBLISHABLE, SECRET = "pk_test_journeys_one", "sk_test_journeys_one"
 PASSWORD = "journeys of the tests"
-PHONE = {"width": 360, "height": 740}
-DESK = {"width": 1280, "height": 800}
+PHONE = ViewportSize(width=360, height=740)
+DESK = ViewportSize(width=1280, height=800)
 CHROMIUM = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
     " --disable-component-update --disable-sync --disable-dev-shm-usage"
@@ -54,7 +54,7 @@ class Studio:
     def rows(self, query: str, *parameters: object) -> list[tuple[Any, ...]]:
         """Read the database past Django: the browser's event loop runs in this thread."""
         with psycopg.connect(self.database) as connection:
-            return connection.execute(query, parameters).fetchall()  # type: ignore[arg-type]
+            return connection.execute(query, parameters).fetchall()
 
     def payments(self, token: str) -> list[tuple[str, str]]:
         """Return method and state of every payment of a cart or of the order that it became."""
