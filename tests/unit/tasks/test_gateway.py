@@ -21,7 +21,8 @@ def api_error(status: int, error: dict[str, Any] | None, **headers: str) -> stri
 
     body = json.dumps({"error": error}) if error is not None else "<html>bad gateway</html>"
     with pytest.raises(stripe.StripeError) as caught:
-        _APIRequestor._global_instance()._interpret_response(
+        requestor: Any = _APIRequestor
+        requestor._global_instance()._interpret_response(
             body.encode(), status, {"request-id": "req_1", **headers}, "V1"
         )
     return caught.value
