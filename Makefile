@@ -14,7 +14,7 @@ COMPILE = $(UV) pip compile pyproject.toml --universal --python-version 3.11 --g
 	--no-emit-index-url --no-emit-find-links -q --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-once test test-unit check lint types contracts format lock compose-check clean
+.PHONY: help setup demo demo-once test test-unit check lint types contracts format lock screenshots compose-check clean
 MAKEFLAGS += --no-print-directory
 
 help: ## list what can be done
@@ -59,6 +59,9 @@ lock: $(UV) ## resolve the dependencies again
 .paydesk/uv/bin/uv:
 	@$(PYTHON) -m venv .paydesk/uv
 	@.paydesk/uv/bin/pip install -q --disable-pip-version-check uv
+
+screenshots: setup ## every page at 360 and 1280 px, light and dark, to be looked at
+	@$(IN)/python -m stack.screenshots
 
 compose-check: ## build and run compose.yaml, and check it from outside; COMPOSE_VERIFY=folder where there is no Docker
 	@tests/compose/run $(COMPOSE_VERIFY)

@@ -1,0 +1,114 @@
+"""`make screenshots`: every page as people see it, at 360 and 1280 px, light and dark, to be looked at.
+
+All of them go to `.paydesk/screenshots/`; the two that the README shows are also copied to `docs/images/`.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from stack.browser import find_or_install_chromium
+from stack.customer import Customer
+from stack.demo import GOOD_CARD, PASSWORD, Studio, open_studio
+from stack.processes import ROOT, STATE, Stack
+
+FOLDER = STATE / "screenshots"
+IN_README = {"checkout-360-light": "checkout-phone.png", "checkout-1280-light": "checkout-desk.png"}
+SIZES = ((360, 780), (1280, 900))
+ARGUMENTS = (
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
+    " --disable-component-update --disable-sync --disable-dev-shm-usage"
+)
+Scheme = Literal["light", "dark"]
+SCHEMES: tuple[Scheme, ...] = ("light", "dark")
+
+
+def main() -> None:
+    """Take every screenshot; print where they are."""
+    chromium = find_or_install_chromium()
+    if chromium is None:
+        sys.exit("no chromium was found, and none could be installed")
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    with Stack() as stack, sync_playwright() as playwright:
+        studio = open_studio(stack)
+        cart, receipt = _sell(stack, studio)
+        browser = playwright.chromium.launch(executable_path=str(chromium), args=ARGUMENTS.split())
+        for width, height in SIZES:
+            for scheme in SCHEMES:
+                for name, page in _pages(browser, studio, cart, receipt, width, height, scheme):
+                    _take(page, f"{name}-{width}-{scheme}")
+        browser.close()
+    images = ROOT / "docs" / "images"
+    images.mkdir(parents=True, exist_ok=True)
+    for source, target in IN_README.items():
+        shutil.copyfile(FOLDER / f"{source}.png", images / target)
+    print(f"screenshots: {FOLDER}")
+
+
+def _sell(stack: Stack, studio: Studio) -> tuple[str, str]:
+    """Sell once, so that there is something to see; return an open cart's token and a receipt's address."""
+    customer = Customer(site=studio.site, stripe=stack.urls.sandbox)
+    cart = customer.fill_cart({studio.item("PASS10"): 1}, name="Noor Guest", email="noor@guest.example")
+    payment = customer.ask_to_pay(cart)
+    customer.pay(payment, GOOD_CARD)
+    receipt = customer.wait_for_the_end(payment)["order"]["receipt_url"]
+    another = Customer(site=studio.site, stripe=stack.urls.sandbox)
+    items = {studio.item("PASS10"): 1, studio.item("BLOCK"): 2}
+    return another.fill_cart(items, name="Mina Kim", email="mina@guest.example", tip_percent=15), receipt
+
+
+def _pages(
+    browser: Browser, studio: Studio, cart: str, receipt: str, width: int, height: int, scheme: Scheme
+) -> Iterator[tuple[str, Page]]:
+    guest = _context(browser, width, height, scheme)
+    page = guest.new_page()
+    for name, path in (
+        ("shop", "/"),
+        ("checkout", f"/checkout/?cart={cart}"),
+        ("receipt", receipt.removeprefix(studio.site)),
+        ("sign-in", "/accounts/login/"),
+        ("not-found", "/receipt/unknown/"),
+    ):
+        _open(page, studio.site + path)
+        yield name, page
+    guest.close()
+    owner = _context(browser, width, height, scheme)
+    page = owner.new_page()
+    _open(page, f"{studio.site}/accounts/login/")
+    page.fill("input[type=email]", "owner@hanriver.example")
+    page.fill("input[type=password]", PASSWORD)
+    page.press("input[type=password]", "Enter")
+    page.wait_for_url(lambda url: "/accounts/" not in url)
+    for name, path in (("till", "/checkout/"), ("purchases", "/purchases/"), ("settings", "/settings/")):
+        _open(page, studio.site + path)
+        yield name, page
+    _open(page, f"{studio.site}/purchases/")
+    page.locator("main a[href*='/purchases/']").first.click()
+    page.wait_for_load_state("load")
+    yield "purchase", page
+    owner.close()
+
+
+def _context(browser: Browser, width: int, height: int, scheme: Scheme) -> BrowserContext:
+    return browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
+
+
+def _open(page: Page, address: str) -> None:
+    page.goto(address)
+    page.wait_for_timeout(1200)  # Stripe's frames draw themselves a moment after the page
+
+
+def _take(page: Page, name: str) -> Path:
+    path = FOLDER / f"{name}.png"
+    page.screenshot(path=path, full_page=True)
+    return path
+
+
+if __name__ == "__main__":
+    main()
