@@ -1,4 +1,4 @@
-"""Form encoding as Stripe reads it: ``a[b][0]=x`` and ``a[]=x`` become nested dictionaries and lists."""
+"""Form encoding as Stripe reads it: ``a[b][0]=x`` and ``a[]=x`` become nested dictionaries."""
 
 import re
 from typing import Any
@@ -30,13 +30,11 @@ def decode(encoded: str) -> dict[str, Any]:
                 raise invalid(f"Invalid object: {match[1]}", match[1])
             node = child
         node[path[-1] or str(len(node))] = value
-    return {key: _lists(value) for key, value in root.items()}
+    return root
 
 
-def _lists(value: Any) -> Any:
-    """Turn a dictionary whose keys are all indexes into the list it stands for."""
-    if not isinstance(value, dict):
-        return value
-    if value and all(key.isdigit() for key in value):
-        return [_lists(value[key]) for key in sorted(value, key=int)]
-    return {key: _lists(item) for key, item in value.items()}
+def as_list(value: Any) -> list[Any] | None:
+    """Return the list that an object with only indexes for keys stands for, else None."""
+    if not isinstance(value, dict) or not value or not all(key.isdigit() for key in value):
+        return None
+    return [value[key] for key in sorted(value, key=int)]

@@ -17,6 +17,7 @@ class Operation:
 
     name: str
     method: str
+    path: str
     handler: Handler
     publishable: bool
 
@@ -34,7 +35,7 @@ def operation(
     """Register a handler; ``{}`` in the path is an id."""
 
     def register(handler: Handler) -> Handler:
-        entry = Operation(name, method, handler, publishable)
+        entry = Operation(name, method, path, handler, publishable)
         if "{}" in path:
             _PATTERNS.append((method, re.compile(f"^{path.replace('{}', '([^/]+)')}$"), entry))
         else:
@@ -63,3 +64,8 @@ def resolve(method: str, path: str) -> tuple[Operation, tuple[Any, ...]] | None:
         if wanted == method and (match := pattern.match(path)):
             return entry, match.groups()
     return None
+
+
+def every() -> list[Operation]:
+    """Return every registered operation."""
+    return [*_FIXED.values(), *(entry for _, _, entry in _PATTERNS)]

@@ -1,226 +1,141 @@
-"""Which parameters each operation takes, and the refusal of every other: the one place that knows.
+"""Which parameters each operation takes, and the refusal of every other, in Stripe's words.
 
-A rule is a short word: ``str int bool hash meta time range`` or ``a|b`` for an enumeration; ``[]`` behind it
-makes a
-list, ``!`` required, ``~`` allows the empty string (which unsets). A dictionary is a nested object. ``hash``
-is an
-object whose inside is passed through unread.
+The table, `params.json`, is derived from Stripe's own SDK (`python -m tests.contract.derive`). A rule in it is a scalar
+(``str int bool float any``), ``{"enum": […]}``, ``{"list": rule}``, ``{"map": rule}``, ``{"is": shape}``,
+``{"either": [rules]}``, or ``{"or_empty": rule}`` for what an empty string unsets.
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+import orjson
+
 from sandbox.errors import invalid
-
-Rules = Mapping[str, Any]
-
-_ADDRESS: Rules = dict.fromkeys(("city", "country", "line1", "line2", "postal_code", "state"), "str~")
-_BILLING: Rules = {"address": _ADDRESS, "email": "str~", "name": "str~", "phone": "str~", "tax_id": "str~"}
-_SHIPPING: Rules = {
-    "address": _ADDRESS, "name": "str~", "phone": "str~", "carrier": "str~", "tracking_number": "str~",
-}  # fmt: skip
-_CARD: Rules = {
-    "number": "str", "exp_month": "int", "exp_year": "int", "cvc": "str", "token": "str", "networks": "hash",
-}  # fmt: skip
-_PM_DATA: Rules = {
-    "type": "str!", "card": _CARD, "billing_details": _BILLING, "metadata": "meta",
-    "allow_redisplay": "always|limited|unspecified", "radar_options": "hash", "link": "hash",
-}  # fmt: skip
-_LIST: Rules = {"limit": "int", "starting_after": "str", "ending_before": "str", "expand": "str[]"}
-_SINCE: Rules = {"created": "range"}
-_EXPAND: Rules = {"expand": "str[]"}
-_FUTURE = "off_session|on_session"
-_CAPTURE = "automatic|automatic_async|manual"
-
-_INTENT: Rules = {
-    "amount_details": "hash~", "application_fee_amount": "int~", "capture_method": _CAPTURE, "hooks": "hash",
-    "allowed_payment_method_types": "str[]", "excluded_payment_method_types": "str[]~",
-    "payment_details": "hash~", "payment_method": "str", "payment_method_data": _PM_DATA,
-    "payment_method_options": "hash", "receipt_email": "str~", "setup_future_usage": _FUTURE + "~",
-    "shipping": _SHIPPING, "payment_method_types": "str[]", "expand": "str[]",
-}  # fmt: skip
-_INTENT_EDIT: Rules = {
-    **_INTENT, "currency": "str", "customer": "str", "customer_account": "str", "description": "str~",
-    "metadata": "meta", "payment_method_configuration": "str", "statement_descriptor": "str~",
-    "statement_descriptor_suffix": "str~", "transfer_data": "hash", "transfer_group": "str",
-}  # fmt: skip
-_CONFIRMING: Rules = {
-    "confirmation_token": "str", "error_on_requires_action": "bool", "mandate": "str",
-    "mandate_data": "hash~",
-    "off_session": "bool|one_off|recurring", "radar_options": "hash", "return_url": "str",
-    "use_stripe_sdk": "bool",
-}  # fmt: skip
-_CUSTOMER: Rules = {
-    "address": _ADDRESS, "balance": "int", "business_name": "str~", "description": "str~", "email": "str~",
-    "expand": "str[]", "individual_name": "str~", "invoice_prefix": "str", "invoice_settings": "hash",
-    "metadata": "meta", "name": "str~", "next_invoice_sequence": "int", "phone": "str~",
-    "preferred_locales": "str[]", "shipping": _SHIPPING, "tax_exempt": "exempt|none|reverse~", "tax": "hash",
-    "source": "str", "validate": "bool", "cash_balance": "hash",
-}  # fmt: skip
-_CONFIRMATION_TOKEN: Rules = {
-    "expand": "str[]", "payment_method": "str", "payment_method_data": _PM_DATA, "return_url": "str",
-    "payment_method_options": "hash", "setup_future_usage": _FUTURE, "shipping": _SHIPPING,
-}  # fmt: skip
-
-TABLES: Mapping[str, Rules] = {
-    "account.retrieve": _EXPAND,
-    "accounts.retrieve": _EXPAND,
-    "balance_transactions.list": {
-        **_LIST, **_SINCE, "currency": "str", "payout": "str", "source": "str", "type": "str",
-    },
-    "balance_transactions.retrieve": _EXPAND,
-    "charges.list": {
-        **_LIST, **_SINCE, "customer": "str", "payment_intent": "str", "transfer_group": "str",
-    },
-    "charges.retrieve": _EXPAND,
-    "charges.update": {
-        "customer": "str", "description": "str~", "expand": "str[]", "fraud_details": "hash",
-        "metadata": "meta", "receipt_email": "str~", "shipping": _SHIPPING, "transfer_group": "str",
-    },
-    "confirmation_tokens.create": _CONFIRMATION_TOKEN,
-    "confirmation_tokens.create_test": _CONFIRMATION_TOKEN,
-    "confirmation_tokens.retrieve": _EXPAND,
-    "customers.create": {**_CUSTOMER, "payment_method": "str", "tax_id_data": "hash[]", "test_clock": "str"},
-    "customers.delete": {},
-    "customers.list": {**_LIST, **_SINCE, "email": "str", "test_clock": "str"},
-    "customers.payment_methods": {**_LIST, "type": "str", "allow_redisplay": "always|limited|unspecified"},
-    "customers.retrieve": _EXPAND,
-    "customers.update": {**_CUSTOMER, "default_source": "str"},
-    "events.list": {**_LIST, **_SINCE, "type": "str", "types": "str[]", "delivery_success": "bool"},
-    "events.retrieve": _EXPAND,
-    "payment_intents.cancel": {
-        "cancellation_reason": "abandoned|duplicate|fraudulent|requested_by_customer", "expand": "str[]",
-    },
-    "payment_intents.capture": {
-        "amount_to_capture": "int", "amount_details": "hash", "application_fee_amount": "int",
-        "expand": "str[]", "final_capture": "bool", "hooks": "hash", "metadata": "meta",
-        "payment_details": "hash~", "statement_descriptor": "str", "statement_descriptor_suffix": "str",
-        "transfer_data": "hash",
-    },
-    "payment_intents.confirm": {
-        **_INTENT, **_CONFIRMING, "amount_to_confirm": "int", "client_secret": "str",
-    },
-    "payment_intents.create": {
-        **_INTENT_EDIT, **_CONFIRMING, "amount": "int!", "currency": "str!", "confirm": "bool",
-        "automatic_payment_methods": {"enabled": "bool!", "allow_redirects": "always|never"},
-        "confirmation_method": "automatic|manual", "on_behalf_of": "str",
-    },
-    "payment_intents.list": {**_LIST, **_SINCE, "customer": "str", "customer_account": "str"},
-    "payment_intents.retrieve": {**_EXPAND, "client_secret": "str"},
-    "payment_intents.update": {**_INTENT_EDIT, "amount": "int"},
-    "payment_methods.attach": {"customer": "str!", "customer_account": "str", "expand": "str[]"},
-    "payment_methods.create": {
-        **_PM_DATA, **_EXPAND, "type": "str", "customer": "str", "payment_method": "str",
-    },
-    "payment_methods.detach": _EXPAND,
-    "payment_methods.list": {
-        **_LIST, "customer": "str", "type": "str", "allow_redisplay": "always|limited|unspecified",
-    },
-    "payment_methods.retrieve": _EXPAND,
-    "payment_methods.update": {
-        "allow_redisplay": "always|limited|unspecified", "billing_details": _BILLING, "metadata": "meta",
-        "card": {"exp_month": "int", "exp_year": "int", "networks": "hash"}, "expand": "str[]",
-    },
-    "refunds.cancel": _EXPAND,
-    "refunds.create": {
-        "amount": "int", "charge": "str", "currency": "str", "customer": "str", "expand": "str[]",
-        "instructions_email": "str", "metadata": "meta", "origin": "customer_balance",
-        "payment_intent": "str", "reason": "duplicate|fraudulent|requested_by_customer",
-        "refund_application_fee": "bool", "reverse_transfer": "bool",
-    },
-    "refunds.list": {**_LIST, **_SINCE, "charge": "str", "payment_intent": "str"},
-    "refunds.retrieve": _EXPAND,
-    "refunds.update": {"expand": "str[]", "metadata": "meta"},
-    "webhook_endpoints.create": {
-        "api_version": "str", "connect": "bool", "description": "str~", "enabled_events": "str[]!",
-        "expand": "str[]", "metadata": "meta", "url": "str!",
-    },
-    "webhook_endpoints.delete": {},
-    "webhook_endpoints.list": _LIST,
-    "webhook_endpoints.retrieve": _EXPAND,
-    "webhook_endpoints.update": {
-        "description": "str~", "disabled": "bool", "enabled_events": "str[]", "expand": "str[]",
-        "metadata": "meta", "url": "str",
-    },
-}  # fmt: skip
+from sandbox.forms import as_list
 
 METADATA_KEYS, METADATA_KEY, METADATA_VALUE = 50, 40, 500  # Stripe's limits: keys, length of one, of a value
-STRING_LIMIT = 5000  # Stripe refuses longer values of any string parameter
+STRING_LIMIT = 5000  # Stripe refuses longer values of most strings
+LONG_STRING_LIMIT = 20_000  # but for the evidence of a dispute, told at length
+_LONG = frozenset(
+    ["access_activity_log", "cancellation_policy_disclosure", "cancellation_rebuttal", "duplicate_charge_explanation",
+     "product_description", "refund_policy_disclosure", "refund_refusal_explanation", "uncategorized_text"]
+)  # fmt: skip
+#: Texts that an empty string unsets although the SDK's types do not say so.
+_UNSETTABLE = frozenset(
+    ["description", "statement_descriptor", "statement_descriptor_suffix", "name", "phone", "carrier", "city",
+     "country", "line1", "line2", "postal_code", "state", "tracking_number"]
+)  # fmt: skip
+
+_TABLE: dict[str, Any] = orjson.loads((Path(__file__).parent / "params.json").read_bytes())
+_OPERATIONS: dict[str, Any] = _TABLE["operations"]
+_SHAPES: dict[str, Any] = _TABLE["shapes"]
 
 
 def check(operation: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the parameters typed, or raise the 400 that Stripe would send. Nothing has run by then."""
-    return _check_object(TABLES[operation], given, "")
+    return _check_object(_OPERATIONS[operation], given, "")
 
 
-def _check_object(rules: Rules, given: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+def _check_object(shape: Mapping[str, Any], given: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    rules = shape["fields"]
     for name in given:
         if name not in rules:
             raise invalid(f"Received unknown parameter: {_path(prefix, name)}", _path(prefix, name),
                           "parameter_unknown")  # fmt: skip
-    checked = {name: _check_value(rules[name], given[name], _path(prefix, name)) for name in given}
-    for name, rule in rules.items():
-        if name not in given and isinstance(rule, str) and rule.endswith("!"):
+    for name in shape["required"]:
+        if name not in given:
             path = _path(prefix, name)
             raise invalid(f"Missing required param: {path}.", path, "parameter_missing")
-    return checked
+    return {name: _check_value(rules[name], given[name], prefix, name) for name in given}
 
 
 def _path(prefix: str, name: str) -> str:
     return f"{prefix}[{name}]" if prefix else name
 
 
-def _check_value(rule: Any, value: Any, path: str) -> Any:
-    if not isinstance(rule, str):
-        if value == "" and any(rule is emptyable for emptyable in (_ADDRESS, _SHIPPING)):
+def _check_value(rule: Any, value: Any, prefix: str, name: str) -> Any:
+    """Return one value typed by its rule."""
+    path = _path(prefix, name)
+    if name == "metadata":
+        return _metadata(value, path, isinstance(rule, dict) and "or_empty" in rule)
+    if isinstance(rule, dict) and "or_empty" in rule:
+        if value == "":
             return ""
-        if not isinstance(value, dict):
-            raise invalid("Invalid object", path)
-        return _check_object(rule, value, path)
-    if rule.startswith("meta"):
-        return _metadata(value, path)
+        rule = rule["or_empty"]
     if value == "":
-        if "~" in rule or rule == "hash":
+        if rule == "str" and name in _UNSETTABLE:
             return ""
-        raise invalid(
-            f"You passed an empty string for '{path}'. We assume empty values are an attempt to unset a "
-            f"parameter; "
-            f"however '{path}' cannot be unset. You should remove '{path}' from your request or supply a "
-            f"non-empty "
-            "value.",
-            path,
-            "parameter_invalid_empty",
-        )
-    rule = rule.rstrip("!~")
-    if rule.endswith("[]"):
-        if not isinstance(value, list):
+        raise _empty(path)
+    if isinstance(rule, str):
+        return _scalar(rule, value, path, name)
+    return _compound(rule, value, path, prefix, name)
+
+
+def _compound(rule: Mapping[str, Any], value: Any, path: str, prefix: str, name: str) -> Any:
+    if "either" in rule:
+        return _check_value(_fitting(rule["either"], value), value, prefix, name)
+    if "enum" in rule:
+        _expect(isinstance(value, str), "Invalid string: must be a string", path)
+        choices = rule["enum"]
+        if value in choices:
+            return value
+        listed = f"{', '.join(choices[:-1])}, or {choices[-1]}" if len(choices) > 1 else choices[0]
+        raise invalid(f"Invalid {path}: must be one of {listed}", path)
+    if "list" in rule:
+        items = as_list(value)
+        if items is None:
             raise invalid("Invalid array", path)
-        return [_check_value(rule[:-2], item, f"{path}[{at}]") for at, item in enumerate(value)]
-    if rule == "hash":
-        return _expect(isinstance(value, dict), value, "Invalid object", path)
-    if rule == "range":
-        return _range(value, path)
-    _expect(isinstance(value, str), value, "Invalid string: must be a string", path)
+        return [_check_value(rule["list"], item, path, str(at)) for at, item in enumerate(items)]
+    _expect(isinstance(value, dict), "Invalid object", path)
+    if "map" in rule:
+        return {key: _check_value(rule["map"], item, path, key) for key, item in value.items()}
+    return _check_object(_SHAPES[rule["is"]], value, path)
+
+
+def _fitting(rules: list[Any], value: Any) -> Any:
+    """Return the alternative that a value means by its form, so that its refusal names what is wrong with it."""
+    if isinstance(value, dict):
+        return next(
+            (rule for rule in rules if isinstance(rule, dict) and ("is" in rule or "map" in rule)), rules[0]
+        )
+    if "bool" in rules and value in ("true", "false"):
+        return "bool"
+    plain = [rule for rule in rules if rule != "bool" and (isinstance(rule, str) or "enum" in rule)]
+    return plain[0] if plain else rules[0]
+
+
+def _scalar(rule: str, value: Any, path: str, name: str) -> Any:
+    if rule == "any":
+        return value
+    _expect(isinstance(value, str), "Invalid string: must be a string", path)
     if rule == "int":
         return _integer(value, path)
-    if rule == "str":
-        if len(value) > STRING_LIMIT:
-            raise invalid(f"Invalid string: must be at most {STRING_LIMIT} characters", path)
-        return value
-    choices = rule.split("|")
-    if choices[0] == "bool" and value in ("true", "false"):
+    if rule == "bool":
+        _expect(value in ("true", "false"), f"Invalid boolean: {value[:40]}", path)
         return value == "true"
-    if value in choices[1:] or (choices[0] != "bool" and value in choices):
-        return value
-    if choices == ["bool"]:
-        raise invalid(f"Invalid boolean: {value}", path)
-    raise invalid(f"Invalid {path}: must be one of {', '.join(choices[:-1])}, or {choices[-1]}", path)
+    if rule == "float":
+        try:
+            return float(value)
+        except ValueError:
+            raise invalid(f"Invalid decimal: {value[:40]}", path) from None
+    limit = LONG_STRING_LIMIT if name in _LONG else STRING_LIMIT
+    _expect(len(value) <= limit, f"Invalid string: must be at most {limit} characters", path)
+    return value
 
 
-def _expect(condition: bool, value: Any, message: str, path: str) -> Any:
+def _expect(condition: bool, message: str, path: str) -> None:
     if not condition:
         raise invalid(message, path)
-    return value
+
+
+def _empty(path: str) -> Exception:
+    return invalid(
+        f"You passed an empty string for '{path}'. We assume empty values are an attempt to unset a parameter; however "
+        f"'{path}' cannot be unset. You should remove '{path}' from your request or supply a non-empty value.",
+        path,
+        "parameter_invalid_empty",
+    )
 
 
 def _integer(value: str, path: str) -> int:
@@ -232,33 +147,26 @@ def _integer(value: str, path: str) -> int:
         raise invalid(f"Invalid integer: {value[:40]}", path, "parameter_invalid_integer") from None
 
 
-def _range(value: Any, path: str) -> dict[str, int]:
+def bounds(given: Any) -> dict[str, int]:
     """Return a timestamp filter as bounds; a bare number means exactly then."""
-    if isinstance(value, str):
-        return {"gte": _integer(value, path), "lte": _integer(value, path)}
-    _expect(isinstance(value, dict), value, "Invalid object", path)
-    for name in value:
-        if name not in ("gt", "gte", "lt", "lte"):
-            raise invalid(
-                f"Received unknown parameter: {path}[{name}]", f"{path}[{name}]", "parameter_unknown"
-            )
-    return {name: _integer(item, f"{path}[{name}]") for name, item in value.items()}
+    if isinstance(given, int):
+        return {"gte": given, "lte": given}
+    return dict(given or {})
 
 
-def _metadata(value: Any, path: str) -> Any:
-    if value == "":
+def _metadata(value: Any, path: str, may_unset: bool) -> Any:
+    if value == "" and may_unset:
         return ""
-    _expect(isinstance(value, dict), value, "Invalid object", path)
+    _expect(isinstance(value, dict), "Invalid object", path)
     for key, item in value.items():
+        _expect(isinstance(item, str), "Invalid string: metadata values must be strings", f"{path}[{key}]")
+        _expect(len(key) <= METADATA_KEY, f"Metadata keys can be up to {METADATA_KEY} characters long.", path)
         _expect(
-            isinstance(item, str), item, "Invalid string: metadata values must be strings", f"{path}[{key}]"
+            len(item) <= METADATA_VALUE,
+            f"Metadata values can be up to {METADATA_VALUE} characters long.",
+            f"{path}[{key}]",
         )
-        if len(key) > METADATA_KEY:
-            raise invalid(f"Metadata keys can be up to {METADATA_KEY} characters long.", path)
-        if len(item) > METADATA_VALUE:
-            raise invalid(f"Metadata values can be up to {METADATA_VALUE} characters long.", f"{path}[{key}]")
-    if len(value) > METADATA_KEYS:
-        raise invalid(f"Metadata can have up to {METADATA_KEYS} keys.", path)
+    _expect(len(value) <= METADATA_KEYS, f"Metadata can have up to {METADATA_KEYS} keys.", path)
     return value
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from sandbox.errors import invalid
 from sandbox.ids import kind_of
+from sandbox.params import bounds as params_bounds
 from sandbox.world import Obj, Tx
 
 MAX_DEPTH = 4  # Stripe's limit on one expand path
@@ -133,7 +134,7 @@ def page(
     for name, cursor in (("starting_after", after), ("ending_before", before)):
         if cursor and cursor not in shelf.seqs:
             raise invalid(f"No such {kind}: '{cursor}'", name, "resource_missing")
-    bounds = params.get("created") or {}
+    bounds = params_bounds(params.get("created"))
     source = shelf.oldest_first(before) if before else shelf.newest_first(after)
     found: list[Obj] = []
     for obj in source:

@@ -4,7 +4,7 @@ from sandbox.api.payment_methods import detached, list_of_customer
 from sandbox.errors import missing
 from sandbox.ids import new_id, token
 from sandbox.operations import operation
-from sandbox.params import merge_metadata
+from sandbox.params import bounds, merge_metadata
 from sandbox.shapes import page, within
 from sandbox.world import Obj, Tx
 
@@ -93,7 +93,7 @@ def list_all(tx: Tx, params: Obj) -> Obj:
         lambda customer: (
             not customer.get("deleted")
             and (email is None or customer["email"] == email)
-            and (not params.get("created") or within(customer["created"], params["created"]))
+            and (not params.get("created") or within(customer["created"], bounds(params["created"])))
         ),
     )
 

@@ -23,12 +23,14 @@ _FIXED_ONCE_ASKED = frozenset(
         "customer",
         "payment_method",
         "payment_method_data",
-        "payment_method_types",
+        "allowed_payment_method_types",
+        "excluded_payment_method_types",
         "capture_method",
         "setup_future_usage",
         "application_fee_amount",
     ]
 )
+_TYPE_PARAMS = frozenset({"allowed_payment_method_types", "excluded_payment_method_types"})
 _TEXTS = (
     "description",
     "receipt_email",
@@ -58,6 +60,7 @@ def create(tx: Tx, params: Obj) -> Obj:
     intent: Obj = {
         "id": intent_id,
         "object": "payment_intent",
+        "allowed_payment_method_types": params.get("allowed_payment_method_types"),
         "amount": money.check_amount(params["amount"], currency),
         "amount_capturable": 0,
         "amount_details": {"tip": {}},
@@ -154,8 +157,8 @@ def update(tx: Tx, params: Obj, intent_id: str) -> Obj:
     for name in ("capture_method", "transfer_group"):
         if name in params:
             fields[name] = params[name]
-    if "payment_method_types" in params:
-        fields["automatic_payment_methods"], fields["payment_method_types"] = _types(params)
+    if _TYPE_PARAMS & set(params):
+        fields.update(_type_fields(params, intent))
     fields.update(_method(tx, {**intent, **fields}, params))
     if intent["status"] == "requires_action" and fixed:
         fields.update(status="requires_confirmation", next_action=None)
@@ -174,8 +177,8 @@ def confirm(tx: Tx, params: Obj, intent_id: str) -> Obj:
     if tx.publishable:
         params = {"use_stripe_sdk": True, **params}
     fields = _fields(tx, intent, {n: v for n, v in params.items() if n != "metadata"})
-    if "payment_method_types" in params:
-        fields["automatic_payment_methods"], fields["payment_method_types"] = _types(params)
+    if _TYPE_PARAMS & set(params):
+        fields.update(_type_fields(params, intent))
     if "capture_method" in params:
         fields["capture_method"] = params["capture_method"]
     if fields and intent["status"] in _OPEN:
@@ -256,29 +259,31 @@ def _found(tx: Tx, params: Obj, intent_id: str) -> Obj:
     return intent
 
 
-def _types(params: Obj) -> tuple[Obj | None, list[str]]:
-    """Return ``automatic_payment_methods`` and the types in effect; automatic is the default."""
-    listed = params.get("payment_method_types")
-    automatic = params.get("automatic_payment_methods")
-    if listed is not None:
-        if automatic and automatic["enabled"]:
-            raise invalid(
-                "You may only specify one of these parameters: automatic_payment_methods, "
-                "payment_method_types.",
-                "automatic_payment_methods",
-                "parameters_exclusive",
-            )
-        for at, name in enumerate(listed):
-            if name not in _TYPES:
-                raise invalid(
-                    f"The payment method type \"{name}\" is invalid.", f"payment_method_types[{at}]",
-                    "payment_intent_invalid_parameter",
-                )  # fmt: skip
-        return None, listed
-    if automatic is not None and not automatic["enabled"]:
-        return None, ["card"]
-    redirects = (automatic or {}).get("allow_redirects", "always")
-    return {"allow_redirects": redirects, "enabled": True}, ["card"]
+def _types(params: Obj, automatic: Obj | None = None) -> tuple[Obj | None, list[str]]:
+    """Return ``automatic_payment_methods`` and the types in effect: those allowed that the sandbox has, or cards."""
+    allowed = params.get("allowed_payment_method_types")
+    excluded = params.get("excluded_payment_method_types") or []
+    given = params.get("automatic_payment_methods", automatic)
+    wanted = allowed if allowed is not None else ["card"]
+    types = [name for name in dict.fromkeys(wanted) if name in _TYPES and name not in excluded]
+    if not types:
+        raise invalid(
+            "No valid payment method types for this Payment Intent. Please ensure that you have activated "
+            "payment methods compatible with your chosen currency in your dashboard.",
+            "allowed_payment_method_types" if allowed is not None else "excluded_payment_method_types",
+            "payment_intent_invalid_parameter",
+        )
+    if allowed is not None or (given is not None and not given["enabled"]):
+        return None, types
+    return {"allow_redirects": (given or {}).get("allow_redirects", "always"), "enabled": True}, types
+
+
+def _type_fields(params: Obj, intent: Obj) -> Obj:
+    """Return the fields of a change of the types allowed or excluded."""
+    known = {name: intent[name] for name in _TYPE_PARAMS if intent[name]}
+    automatic, types = _types({**known, **params}, intent["automatic_payment_methods"])
+    changed: Obj = {name: params[name] or None for name in _TYPE_PARAMS if name in params}
+    return {**changed, "automatic_payment_methods": automatic, "payment_method_types": types}
 
 
 def _options(params: Obj, types: list[str]) -> Obj:

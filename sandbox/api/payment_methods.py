@@ -180,6 +180,8 @@ def update(tx: Tx, params: Obj, method_id: str) -> Obj:
 @operation("payment_methods.attach", "POST", "/v1/payment_methods/{}/attach")
 def attach(tx: Tx, params: Obj, method_id: str) -> Obj:
     """Save a payment method on a customer; the bank is asked, so a bad card is declined here."""
+    if "customer" not in params:
+        raise invalid("Missing required param: customer.", "customer", "parameter_missing")
     customer = tx.need("customer", params["customer"], "customer")
     method = resolve(tx, method_id, None)
     if method["customer"] not in (None, customer["id"]):

@@ -94,9 +94,21 @@ class Account:
         self, path: str, data: dict[str, Any] | None = None, *, key: str | None = None, **headers: str
     ) -> Any:
         """POST without the SDK; underscores in header names become dashes."""
+        return self.send("POST", path, data, key=key, **headers)
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        data: dict[str, Any] | None = None,
+        *,
+        key: str | None = None,
+        **headers: str,
+    ) -> Any:
+        """Send a form without the SDK."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        return requests.post(
-            f"{self.sandbox.base}{path}", data=data or {}, timeout=10,
+        return requests.request(
+            method, f"{self.sandbox.base}{path}", data=data or {}, timeout=10,
             headers={"Authorization": f"Bearer {key or self.key}", **named},
         )  # fmt: skip
 

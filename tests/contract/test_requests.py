@@ -241,7 +241,8 @@ def test_nothing_secret_is_logged(own_sandbox: Running) -> None:
     "data",
     [
         {"automatic_payment_methods": ""}, {"payment_method_data": ""}, {"payment_method_options[card]": "x"},
-        {"shipping": "x"}, {"metadata": "x"}, {"expand": "x"}, {"metadata[a][b]": "x"}, {"payment_method_types": "x"},
+        {"shipping": "x"}, {"metadata": "x"}, {"expand": "x"}, {"metadata[a][b]": "x"},
+        {"allowed_payment_method_types": "x"},
         {"payment_method_data[type]": "card", "payment_method_data[card]": ""}, {"amount[]": "5"},
     ],
 )  # fmt: skip

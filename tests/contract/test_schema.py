@@ -17,7 +17,9 @@ def _every_kind(account: Account) -> None:
     )  # fmt: skip
     account.v1.customers.update(customer.id, {"phone": "123"})
     intents = account.v1.payment_intents
-    intents.create({"amount": 500, "currency": "usd", "payment_method_types": ["card", "card_present"]})
+    intents.create(
+        {"amount": 500, "currency": "usd", "allowed_payment_method_types": ["card", "card_present"]}
+    )
     intents.create({"amount": 500, "currency": "usd", "payment_method": "pm_card_visa"})
     shipping = {"name": "A", "address": {"line1": "1 Road"}}
     paid = account.pay(customer=customer.id, setup_future_usage="off_session", shipping=shipping)
