@@ -101,7 +101,9 @@ def _context(browser: Browser, width: int, height: int, scheme: Scheme) -> Brows
 
 def _open(page: Page, address: str) -> None:
     page.goto(address)
-    page.wait_for_timeout(1200)  # Stripe's frames draw themselves a moment after the page
+    if "cart=" in address:
+        page.wait_for_selector("#pay-form[data-ready=yes]")  # Stripe's frames draw themselves after the page
+    page.wait_for_timeout(300)
 
 
 def _take(page: Page, name: str) -> Path:
