@@ -131,6 +131,7 @@ def test_the_order_is_changed_while_it_waits_for_a_card(guest: Person, studio: S
     guest.press_pay()
     guest.is_told("not charged")
     guest.page.reload()
+    guest.forms_are_ready()
     guest.page.get_by_role("button", name="Change the order").click()
     guest.page.get_by_role("button", name="One more: Cork yoga mat").click(timeout=30_000)
     expect(guest.page.locator("#total")).to_have_text("$156.78")

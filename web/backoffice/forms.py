@@ -48,7 +48,6 @@ class KeysForm(forms.Form):
         ),
     )
 
-
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         typed = str(self.data.get("publishable_key", ""))

@@ -12,7 +12,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from web.checkout import cookies, reading
 from web.checkout.refusals import shown_on, status_of
-from web.core.models import ItemType, Location
+from web.core.models import Location
 from web.core.tenancy import TenantRequest, business_required
 from web.payments.errors import Kind, Refusal
 from web.payments.operations import carts
@@ -29,15 +29,10 @@ def _shop_page(request: TenantRequest, refusal: Refusal | None = None) -> HttpRe
     places = sales.locations(request.business)
     location = _chosen(places, reading.asked(request, "location") or reading.text(request, "location"))
     items = sales.items_for_sale(request.business, location, online=True) if location else []
-    groups = [
-        (label, members)
-        for value, label in ItemType.choices
-        if (members := [item for item in items if item.item_type == value])
-    ]
     context = {
         "places": places,
         "location": location,
-        "groups": groups,
+        "items": items,
         "refusal": refusal,
         "in_cart": sales.cart_count(request.business, cookies.cart_token(request)),
         "recent": sales.orders_of_tokens(request.business, cookies.receipt_tokens(request)),

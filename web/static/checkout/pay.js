@@ -2,8 +2,9 @@
 // follows it to its end. One payment at a time: whatever is pressed twice, reloaded or opened again gets the
 // payment that is there already. Stripe says what the card did; the server says whether the order is paid.
 
-import { ask, askUntilAnswered, pause, Refused, Unsure } from "./net.js";
+import { ask, askUntilAnswered, pause, Refused } from "./net.js";
 import { loadStripe, mountForms } from "./elements.js";
+import { notice } from "./notice.js";
 import "./order.js";
 
 const config = JSON.parse(document.getElementById("pay-config").textContent);
@@ -24,25 +25,9 @@ let stripe = null;
 // --- what the person sees ---------------------------------------------------------------------------
 
 function say(kind, title, next = "") {
-  const block = document.createElement("div");
-  block.className = `notice notice-${kind}`;
-  const icon = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-  icon.setAttribute("class", "icon");
-  icon.setAttribute("aria-hidden", "true");
-  const use = document.createElementNS("http://www.w3.org/2000/svg", "use");
-  use.setAttribute("href", `${at("pay-icons").dataset.url}#${kind === "busy" ? "clock" : kind}`);
-  icon.append(use);
-  block.append(icon);
-  for (const [name, text] of [["notice-title", title], ["notice-next", next]]) {
-    if (!text) continue;
-    const line = document.createElement("p");
-    line.className = name;
-    line.textContent = text;
-    block.append(line);
-  }
   if (view.state.textContent.trim() === `${title}${next}`.trim()) return; // not read aloud again and again
   view.state.dataset.kind = kind;
-  view.state.replaceChildren(block);
+  view.state.replaceChildren(notice(kind, title, next, at("pay-icons").dataset.url));
 }
 
 function hush() {
@@ -129,7 +114,10 @@ async function idle(payment) {
       const before = live.state;
       live = now;
       if (conclude(now)) return;
-      if (now.state !== before) settleIn(now);
+      if (now.state !== before) {
+        settleIn(now); // which waits on from there
+        return;
+      }
     } catch (error) {
       if (error instanceof Refused) return;
     }
@@ -284,6 +272,7 @@ function stopped(error) {
     say("error", words.slow, words.look_again);
     throw error;
   }
+  if (live && order().open === "yes") refresh(); // a payment holds the order: show that it cannot change now
   if (live && phase === "idle") idle(live);
   view.state.scrollIntoView({ block: "nearest" });
 }
@@ -327,7 +316,8 @@ async function setUpForms() {
 function orderChanged() {
   const { free, amount, label } = order();
   at("free").hidden = free !== "yes" || order().open !== "yes";
-  showForm(canPay());
+  if (view.buyer) view.buyer.hidden = order().open !== "yes";
+  if (phase === "idle") showForm(canPay());
   at("pay-card").hidden = !at("order").querySelector(".line");
   if (view.amount) view.amount.textContent = label;
   if (elements && Number(amount) > 0) elements.update({ amount: Number(amount) });
