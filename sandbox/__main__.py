@@ -8,11 +8,12 @@ import signal
 
 from aiohttp import web
 
-from sandbox import api, control, pages
+from sandbox import api, control, pages, playing
 from sandbox.server import Sandbox
 from sandbox.store import Store
 
 assert api.__all__  # importing the package is what registers the operations
+assert playing.__doc__  # and this one the controls that play somebody
 
 
 def arguments() -> argparse.Namespace:

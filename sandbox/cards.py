@@ -20,7 +20,10 @@ class Decline:
 
 @dataclass(frozen=True)
 class Card:
-    """One test card. ``challenge`` is 3-D Secure: never, always, or until it has been saved on a customer."""
+    """One test card. ``challenge`` is 3-D Secure: never, always, or until it has been saved on a customer.
+
+    ``dispute`` is what follows a payment: a reason, an ``inquiry``, or only the issuer's ``warning``.
+    """
 
     name: str
     number: str
@@ -32,6 +35,7 @@ class Card:
     attaches: bool = True
     refund: str = "succeeded"
     blocked: bool = False
+    dispute: str | None = None
     fingerprint: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -131,6 +135,11 @@ CARDS: tuple[Card, ...] = (
     Card("threeDSecureOptional", "4000000000003055"),
     Card("refundFail", "4000000000005126", refund="failed_later"),
     Card("pendingRefund", "4000000000007726", refund="pending"),
+    Card("refundRequiresAction", "4000000000005134", refund="requires_action"),
+    Card("createDispute", "4000000000000259", dispute="fraudulent"),
+    Card("createDisputeProductNotReceived", "4000000000002685", dispute="product_not_received"),
+    Card("createDisputeInquiry", "4000000000001976", dispute="inquiry"),
+    Card("createIssuerFraudWarning", "4000000000005423", dispute="warning"),
 )  # fmt: skip
 
 _BY_NAME = {card.name: card for card in CARDS}

@@ -11,9 +11,9 @@ import orjson
 from aiohttp import web
 
 from sandbox import keys
-from sandbox.api import paying
 from sandbox.api.webhook_endpoints import ROLL_SECONDS, roll_secret
 from sandbox.errors import StripeError, invalid, missing
+from sandbox.ids import kind_of
 from sandbox.server import CORS, Sandbox
 from sandbox.world import Obj, Tx
 
@@ -157,7 +157,7 @@ async def books(sandbox: Sandbox, _: Obj, ids: list[str], __: str) -> Obj:
     return {
         "account": f"acct_{ids[0]}",
         **{
-            f"{kind}s": [{name: obj.get(name) for name in names} for obj in book.shelf(kind).items.values()]
+            f"{kind}s": [{name: obj.get(name) for name in names} for obj in book.shelf(kind).values()]
             for kind, names in fields.items()
         },
     }
@@ -176,7 +176,7 @@ async def events(sandbox: Sandbox, _: Obj, ids: list[str], __: str) -> Obj:
                 "object": event["data"]["object"]["id"],
                 "deliveries": [asdict(d) for d in sandbox.sender.by_event.get((ids[0], event["id"]), [])],
             }
-            for event in book.shelf("event").items.values()
+            for event in book.shelf("event").values()
         ]
     }
 
@@ -203,17 +203,6 @@ async def roll(sandbox: Sandbox, given: Obj, ids: list[str], _: str) -> Obj:
     return {"id": ids[0], "secret": secret}
 
 
-@action("POST", "payment_intents/authenticate", 1)
-async def authenticate(sandbox: Sandbox, given: Obj, ids: list[str], base: str) -> Obj:
-    """Finish 3-D Secure: ``outcome`` is ``authorise`` or ``fail``."""
-    if given.get("outcome") not in ("authorise", "fail"):
-        raise invalid("outcome must be authorise or fail", "outcome")
-    tx, intent = intent_for_page(sandbox, ids[0], base)
-    done = paying.authenticate(tx, intent, given["outcome"] == "authorise")
-    tx.commit()
-    return {"id": done["id"], "status": done["status"]}
-
-
 @action("POST", "reset")
 async def reset(sandbox: Sandbox, _: Obj, __: list[str], ___: str) -> Obj:
     """Forget every object, event, delivery, key and fault; the clock keeps its time."""
@@ -230,12 +219,17 @@ async def reset(sandbox: Sandbox, _: Obj, __: list[str], ___: str) -> Obj:
 def find_account(sandbox: Sandbox, kind: str, object_id: str) -> str:
     """Return the slug of the account that has an object."""
     for slug, book in sandbox.world.books.items():
-        if object_id in book.shelf(kind).items:
+        if object_id in book.shelf(kind):
             return slug
     raise missing(kind, object_id)
 
 
+def opened(sandbox: Sandbox, kind: str, object_id: str, base: str = "") -> tuple[Tx, Obj]:
+    """Return a transaction on the account that has an object, and the object."""
+    tx = sandbox.world.begin(find_account(sandbox, kind, object_id), base_url=base)
+    return tx, tx.need(kind, object_id)
+
+
 def intent_for_page(sandbox: Sandbox, intent_id: str, base: str) -> tuple[Tx, Obj]:
-    """Return a transaction and the intent, for a page that knows only the intent's id."""
-    tx = sandbox.world.begin(find_account(sandbox, "payment_intent", intent_id), base_url=base)
-    return tx, tx.need("payment_intent", intent_id)
+    """Return a transaction and the payment or setup intent, for a page that knows only the intent's id."""
+    return opened(sandbox, kind_of(intent_id) or "payment_intent", intent_id, base)

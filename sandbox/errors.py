@@ -65,6 +65,11 @@ def unexpected_state(message: str, intent: dict[str, Any]) -> StripeError:
     )
 
 
+def setup_unexpected_state(message: str, intent: dict[str, Any]) -> StripeError:
+    """Return ``setup_intent_unexpected_state`` with the full intent."""
+    return StripeError(400, message, code="setup_intent_unexpected_state", executed=True, setup_intent=intent)
+
+
 def server_error(executed: bool) -> StripeError:
     """Return Stripe's 500: the caller cannot know whether anything happened."""
     return StripeError(

@@ -77,18 +77,20 @@ def _wallet() -> str:
     return document("Test wallet", body, script=("frame.js", "wallet.js"))
 
 
-def challenge(intent_id: str, amount: str, *, waiting: bool) -> str:
+def challenge(intent_id: str, amount: str | None, *, waiting: bool) -> str:
     """Return the bank's page of 3-D Secure, for a frame or for a window of its own."""
+    kind = "payment_intents" if amount else "setup_intents"
     forms = "".join(
         f'<form method="post" action="/_sandbox/3ds/{escape(intent_id)}" '
-        f'data-control="/_sandbox/payment_intents/{escape(intent_id)}/authenticate">'
+        f'data-control="/_sandbox/{kind}/{escape(intent_id)}/authenticate">'
         f'<input type="hidden" name="outcome" value="{outcome}"><button{style}>{label}</button></form>'
         for outcome, label, style in (
             ("authorise", "Authorise", ""),
             ("fail", "Fail authentication", ' class="plain"'),
         )
     )
-    text = f"<p>Your test bank asks: do you authorise this payment of {escape(amount)}?</p>"
+    what = f"this payment of {escape(amount)}" if amount else "saving this card"
+    text = f"<p>Your test bank asks: do you authorise {what}?</p>"
     if not waiting:
         text, forms = "<p>This payment does not wait for authentication.</p>", ""
     body = (

@@ -16,6 +16,12 @@ KINDS = {
     "evt": "event",
     "we": "webhook_endpoint",
     "txn": "balance_transaction",
+    "seti": "setup_intent",
+    "setatt": "setup_attempt",
+    "du": "dispute",
+    "issfr": "radar.early_fraud_warning",
+    "po": "payout",
+    "pmd": "payment_method_domain",
 }
 _PREFIXES = {kind: prefix for prefix, kind in KINDS.items()}
 

@@ -8,7 +8,7 @@ from typing import Any
 from sandbox.world import Obj, Tx
 
 Handler = Callable[..., Obj]
-Job = Callable[[Tx, str], None]
+Job = Callable[[Tx, str], Any]
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,9 @@ class Operation:
 
 _FIXED: dict[tuple[str, str], Operation] = {}
 _PATTERNS: list[tuple[str, re.Pattern[str], Operation]] = []
+
+#: How an object of a kind is shown, where that depends on the moment; see ``view``.
+VIEWS: dict[str, Callable[[Tx, Obj], Obj]] = {}
 
 #: Work that happens later by itself, by name; see ``Tx.after``.
 JOBS: dict[str, Job] = {}
@@ -41,6 +44,16 @@ def operation(
         else:
             _FIXED[method, path] = entry
         return handler
+
+    return register
+
+
+def view(kind: str) -> Callable[[Callable[[Tx, Obj], Obj]], Callable[[Tx, Obj], Obj]]:
+    """Register how an object of a kind is shown in lists and where it is expanded."""
+
+    def register(show: Callable[[Tx, Obj], Obj]) -> Callable[[Tx, Obj], Obj]:
+        VIEWS[kind] = show
+        return show
 
     return register
 

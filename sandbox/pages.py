@@ -15,6 +15,7 @@ from sandbox import cards, frames, money
 from sandbox.api import paying
 from sandbox.control import find_account, intent_for_page
 from sandbox.errors import StripeError
+from sandbox.playing import authenticate
 from sandbox.server import CORS, Sandbox
 from sandbox.world import Book, Obj
 
@@ -87,14 +88,14 @@ async def _challenge(sandbox: Sandbox, request: web.BaseRequest, intent_id: str)
     tx, intent = intent_for_page(sandbox, intent_id, f"http://{request.host}")
     if request.method == "GET":
         waiting = intent["status"] == "requires_action"
-        amount = money.display(intent["amount"], intent["currency"])
+        amount = money.display(intent["amount"], intent["currency"]) if "amount" in intent else None
         return _page(frames.challenge(intent_id, amount, waiting=waiting), framed=True)
     if request.method != "POST" or not _same_origin(request):
         return _not_found()
     outcome = dict(parse_qsl((await request.read()).decode(errors="replace"))).get("outcome")
     action: Obj = intent["next_action"] or {}
     return_url = (action.get("redirect_to_url") or {}).get("return_url")
-    done = paying.authenticate(tx, intent, outcome == "authorise")
+    done = authenticate(tx, intent, outcome == "authorise")
     tx.commit()
     await sandbox.store.settled()
     if not return_url:
@@ -105,8 +106,7 @@ async def _challenge(sandbox: Sandbox, request: web.BaseRequest, intent_id: str)
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
     good = done["status"] in ("succeeded", "requires_capture")
     query.update(
-        payment_intent=intent_id,
-        payment_intent_client_secret=intent["client_secret"],
+        **{intent["object"]: intent_id, f"{intent['object']}_client_secret": intent["client_secret"]},
         redirect_status="succeeded" if good else "failed",
     )
     return web.Response(status=303, headers={"Location": urlunsplit(parts._replace(query=urlencode(query)))})
@@ -136,7 +136,7 @@ async def _play(sandbox: Sandbox, request: web.BaseRequest, what: str) -> web.St
 
 def _receipt(sandbox: Sandbox, parts: list[str]) -> web.Response:
     book = sandbox.world.books.get(parts[0])
-    charge = book.shelf("charge").items.get(parts[-1]) if book else None
+    charge = book.shelf("charge").get(parts[-1]) if book else None
     if charge is None:
         return _not_found()
     amount = money.display(charge["amount_captured"] or charge["amount"], charge["currency"])

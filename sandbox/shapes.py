@@ -5,8 +5,9 @@ from typing import Any
 
 from sandbox.errors import invalid
 from sandbox.ids import kind_of
+from sandbox.operations import VIEWS
 from sandbox.params import bounds as params_bounds
-from sandbox.world import Obj, Tx
+from sandbox.world import Obj, Shelf, Tx
 
 MAX_DEPTH = 4  # Stripe's limit on one expand path
 DEFAULT_LIMIT, MAX_LIMIT = 10, 100
@@ -44,6 +45,23 @@ _EXPANDABLE: Mapping[str, frozenset[str]] = {
     ),
     "payment_method": frozenset({"customer"}),
     "balance_transaction": frozenset({"source"}),
+    "confirmation_token": frozenset({"payment_intent", "setup_intent"}),
+    "dispute": frozenset({"charge", "payment_intent"}),
+    "event": frozenset(),
+    "payout": frozenset({"balance_transaction", "destination", "failure_balance_transaction"}),
+    "radar.early_fraud_warning": frozenset({"charge", "payment_intent"}),
+    "setup_attempt": frozenset({"application", "customer", "on_behalf_of", "payment_method", "setup_intent"}),
+    "setup_intent": frozenset(
+        [
+            "application",
+            "customer",
+            "latest_attempt",
+            "mandate",
+            "on_behalf_of",
+            "payment_method",
+            "single_use_mandate",
+        ]
+    ),
     "customer": frozenset(
         ["default_source", "sources", "subscriptions", "tax_ids", "test_clock", "tax", "cash_balance"]
     ),
@@ -77,6 +95,25 @@ _PUBLIC_INTENT = [
 ]
 
 
+_PUBLIC_SETUP = [
+    "id",
+    "object",
+    "automatic_payment_methods",
+    "cancellation_reason",
+    "client_secret",
+    "created",
+    "description",
+    "last_setup_error",
+    "livemode",
+    "next_action",
+    "payment_method",
+    "payment_method_configuration_details",
+    "payment_method_types",
+    "status",
+    "usage",
+]
+
+
 def expand(tx: Tx, obj: Obj, paths: Iterable[str]) -> Obj:
     """Return the object with the ids on each path (``a.b.c``) replaced by the objects they name."""
     for path in paths:
@@ -102,10 +139,16 @@ def _expand(tx: Tx, obj: Obj, parts: list[str], path: str) -> Obj:
     if name == "refunds":
         value = value or refunds_of(tx, obj)
     elif isinstance(value, str):
-        value = tx.get(kind_of(value) or "", value) or value
+        kind = kind_of(value) or ""
+        found = tx.get(kind, value)
+        value = VIEWS.get(kind, _as_it_is)(tx, found) if found is not None else value
     if rest and isinstance(value, dict) and "object" in value:
         value = _expand(tx, value, rest, path)
     return {**obj, name: value} if name in obj or value is not None else obj
+
+
+def _as_it_is(_: Tx, obj: Obj) -> Obj:
+    return obj
 
 
 def refunds_of(tx: Tx, charge: Obj) -> Obj:
@@ -120,9 +163,14 @@ def refunds_of(tx: Tx, charge: Obj) -> Obj:
 
 
 def page(
-    tx: Tx, kind: str, params: Mapping[str, Any], url: str, keep: Callable[[Obj], bool] = lambda _: True
+    tx: Tx,
+    kind: str,
+    params: Mapping[str, Any],
+    url: str,
+    keep: Callable[[Obj], bool] = lambda _: True,
+    among: list[Obj] | None = None,
 ) -> Obj:
-    """Return one page of a list, newest first, by Stripe's cursors."""
+    """Return one page of a list, newest first, by Stripe's cursors; of all of a kind, or ``among`` those given."""
     limit = params.get("limit", DEFAULT_LIMIT)
     if not 1 <= limit <= MAX_LIMIT:
         word = "greater than or equal to 1" if limit < 1 else f"less than or equal to {MAX_LIMIT}"
@@ -130,7 +178,7 @@ def page(
     after, before = params.get("starting_after"), params.get("ending_before")
     if after and before:
         raise invalid("You can only pass one of these parameters: starting_after, ending_before.")
-    shelf = tx.book.shelf(kind)
+    shelf = tx.book.shelf(kind) if among is None else _aside(among)
     for name, cursor in (("starting_after", after), ("ending_before", before)):
         if cursor and cursor not in shelf.seqs:
             raise invalid(f"No such {kind}: '{cursor}'", name, "resource_missing")
@@ -144,13 +192,22 @@ def page(
             found.append(obj)
             if len(found) > limit:
                 break
-    data = found[:limit]
+    show = VIEWS.get(kind)
+    data = [show(tx, obj) for obj in found[:limit]] if show else found[:limit]
     return {
         "object": "list",
         "data": data[::-1] if before else data,
         "has_more": len(found) > limit,
         "url": url,
     }
+
+
+def _aside(objects: list[Obj]) -> Shelf:
+    """Return a shelf of its own for objects given newest first."""
+    shelf = Shelf()
+    for seq, obj in enumerate(reversed(objects)):
+        shelf.put(obj, seq)
+    return shelf
 
 
 def within(moment: int, bounds: Mapping[str, int]) -> bool:
@@ -166,3 +223,8 @@ def within(moment: int, bounds: Mapping[str, int]) -> bool:
 def public_intent(intent: Obj) -> Obj:
     """Return the part of an intent that the publishable key may read: no metadata, no customer."""
     return {name: intent[name] for name in _PUBLIC_INTENT if name in intent}
+
+
+def public_setup_intent(intent: Obj) -> Obj:
+    """Return the part of a setup intent that the publishable key may read."""
+    return {name: intent[name] for name in _PUBLIC_SETUP if name in intent}

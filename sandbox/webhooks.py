@@ -122,7 +122,7 @@ class Sender:
 
     def resend(self, account: str, event_id: str, endpoint_id: str | None = None) -> int:
         """Send an event again, to one endpoint or to all that are enabled; returns to how many."""
-        event = self._world.book(account).shelf("event").items[event_id]
+        event = self._world.begin(account).need("event", event_id)
         wanted = [
             endpoint
             for endpoint in self._endpoints(account, event["type"])
@@ -141,7 +141,7 @@ class Sender:
     def _endpoints(self, account: str, kind: str) -> list[Obj]:
         return [
             endpoint
-            for endpoint in self._world.book(account).shelf("webhook_endpoint").items.values()
+            for endpoint in self._world.book(account).shelf("webhook_endpoint").values()
             if endpoint["status"] == "enabled" and matches(kind, endpoint["enabled_events"])
         ]
 
@@ -220,8 +220,8 @@ class Sender:
     async def _attempt(self, delivery: Delivery) -> None:
         """Send once and write down how it went."""
         book = self._world.book(delivery.account)
-        endpoint = book.shelf("webhook_endpoint").items.get(delivery.endpoint)
-        event = book.shelf("event").items.get(delivery.event)
+        endpoint = book.shelf("webhook_endpoint").get(delivery.endpoint)
+        event = book.shelf("event").get(delivery.event)
         if endpoint is None or event is None:
             self._end(delivery, "failed", {"error": "the endpoint was deleted"})
             return

@@ -25,6 +25,8 @@ _INDEXED = {
     "refund": ("charge", "payment_intent"),
     "balance_transaction": ("source",),
     "payment_method": ("customer",),
+    "dispute": ("charge", "payment_intent"),
+    "setup_attempt": ("setup_intent",),
 }
 
 
@@ -50,6 +52,21 @@ class Shelf:
             if value is not None and (old is None or old.get(name) != value):
                 self._index.setdefault((name, value), []).append(object_id)
 
+    def get(self, object_id: str) -> Obj | None:
+        """Return an object."""
+        return self.items.get(object_id)
+
+    def values(self) -> Iterator[Obj]:
+        """Yield every object, oldest first."""
+        for _, object_id in self._order:
+            obj = self.get(object_id)
+            if obj is not None:
+                yield obj
+
+    def __contains__(self, object_id: object) -> bool:
+        """Return whether the object is here."""
+        return object_id in self.items
+
     def drop(self, object_id: str) -> None:
         """Forget an object; its place in the order stays and is skipped."""
         self.items.pop(object_id, None)
@@ -64,14 +81,14 @@ class Shelf:
         """Yield objects from the newest, or from the one created before ``after``."""
         at = bisect_left(self._order, (self.seqs[after], "")) if after else len(self._order)
         for index in range(at - 1, -1, -1):
-            obj = self.items.get(self._order[index][1])
+            obj = self.get(self._order[index][1])
             if obj is not None:
                 yield obj
 
     def oldest_first(self, after: str) -> Iterator[Obj]:
         """Yield the objects created after ``after``, oldest first."""
         for index in range(bisect_left(self._order, (self.seqs[after], "")) + 1, len(self._order)):
-            obj = self.items.get(self._order[index][1])
+            obj = self.get(self._order[index][1])
             if obj is not None:
                 yield obj
 
@@ -82,6 +99,8 @@ class Book:
     def __init__(self, slug: str) -> None:
         self.slug = slug
         self.shelves: dict[str, Shelf] = {}
+        #: Currency -> sum of all balance transactions, net of fees.
+        self.totals: dict[str, int] = {}
 
     def shelf(self, kind: str) -> Shelf:
         """Return the shelf of a kind, empty at first."""
@@ -89,6 +108,13 @@ class Book:
         if found is None:
             found = self.shelves[kind] = Shelf()
         return found
+
+    def store(self, kind: str, obj: Obj, seq: int) -> None:
+        """Put an object on its shelf, and count what it does to the balance when it is new."""
+        shelf = self.shelf(kind)
+        if kind == "balance_transaction" and obj["id"] not in shelf.seqs:
+            self.totals[obj["currency"]] = self.totals.get(obj["currency"], 0) + obj["net"]
+        shelf.put(obj, seq)
 
 
 class World:
@@ -112,7 +138,7 @@ class World:
         """Read the objects of every account back into memory."""
         for account, _, seq, body in self.store.load("object"):
             obj = orjson.loads(body)
-            self.book(account).shelf(obj["object"]).put(obj, seq)
+            self.book(account).store(obj["object"], obj, seq)
             self._seq = max(self._seq, seq)
 
     def book(self, slug: str) -> Book:
@@ -144,6 +170,7 @@ class Tx:
         idempotency_key: str | None = None,
         base_url: str = "",
         publishable: bool = False,
+        struck: frozenset[str] = frozenset(),
     ) -> None:
         self.world = world
         self.book = book
@@ -151,6 +178,8 @@ class Tx:
         self.idempotency_key = idempotency_key
         self.base_url = base_url
         self.publishable = publishable
+        #: Faults that change what the operation itself does.
+        self.struck = struck
         self.time = world.clock.now()
         self.now = int(self.time)
         self._staged: dict[str, tuple[str, Obj | None]] = {}
@@ -162,7 +191,7 @@ class Tx:
         staged = self._staged.get(object_id)
         if staged is not None and staged[0] == kind:
             return staged[1]
-        return self.book.shelf(kind).items.get(object_id)
+        return self.book.shelf(kind).get(object_id)
 
     def need(self, kind: str, object_id: str, param: str | None = None) -> Obj:
         """Return an object or raise ``resource_missing``: 404, or 400 for one named in ``param``."""
@@ -233,7 +262,7 @@ class Tx:
             shelf.drop(object_id)
             return ("object", self.book.slug, object_id, 0, None)
         seq = shelf.seqs.get(object_id) or self.world.next_seq()
-        shelf.put(obj, seq)
+        self.book.store(kind, obj, seq)
         return ("object", self.book.slug, object_id, seq, orjson.dumps(obj))
 
 

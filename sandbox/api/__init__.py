@@ -6,10 +6,14 @@ from sandbox.api import (
     charges,
     confirmation_tokens,
     customers,
+    disputes,
     events,
     payment_intents,
+    payment_method_domains,
     payment_methods,
+    payouts,
     refunds,
+    setup_intents,
     webhook_endpoints,
 )
 
@@ -19,9 +23,13 @@ __all__ = [
     "charges",
     "confirmation_tokens",
     "customers",
+    "disputes",
     "events",
     "payment_intents",
+    "payment_method_domains",
     "payment_methods",
+    "payouts",
     "refunds",
+    "setup_intents",
     "webhook_endpoints",
 ]

@@ -1,6 +1,7 @@
 """Charges: each attempt to move money on a card, made only through payment intents here."""
 
-from sandbox.api import balance
+from sandbox import cards
+from sandbox.api import balance, disputes
 from sandbox.cards import Card, Decline
 from sandbox.ids import new_id, token
 from sandbox.operations import operation
@@ -68,7 +69,9 @@ def create(tx: Tx, intent: Obj, method: Obj, card: Card, decline: Decline | None
     tx.put(charge)
     tx.emit("charge.succeeded" if paid else "charge.failed", charge)
     if captured:
-        tx.after(balance.SETTLE_SECONDS, "settle_charge", charge["id"])
+        _taken(tx, charge)
+    elif paid:
+        tx.after(AUTHORISATION_SECONDS, "expire_authorisation", charge["id"])
     return charge
 
 
@@ -76,8 +79,16 @@ def capture(tx: Tx, charge: Obj, amount: int) -> Obj:
     """Take an authorised amount, wholly or in part; what is left of the authorisation is released."""
     done = tx.change(charge, captured=True, amount_captured=amount)
     tx.emit("charge.captured", done, before=charge)
-    tx.after(balance.SETTLE_SECONDS, "settle_charge", charge["id"])
+    _taken(tx, done)
     return done
+
+
+def _taken(tx: Tx, charge: Obj) -> None:
+    """Plan what follows when money was taken: it reaches the balance, and some cards' holders dispute it."""
+    tx.after(balance.SETTLE_SECONDS, "settle_charge", charge["id"])
+    fingerprint = (charge["payment_method_details"].get("card") or {}).get("fingerprint")
+    if fingerprint and cards.by_fingerprint(fingerprint).dispute:
+        tx.after(disputes.OPEN_SECONDS, "open_dispute", charge["id"])
 
 
 def _outcome(card: Card, decline: Decline | None) -> Obj:

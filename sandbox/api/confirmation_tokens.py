@@ -29,10 +29,12 @@ def retrieve(tx: Tx, _: Obj, token_id: str) -> Obj:
     return tx.need("confirmation_token", token_id)
 
 
-def redeem(tx: Tx, token_id: str, intent_id: str) -> tuple[Obj, Obj]:
+def redeem(
+    tx: Tx, token_id: str, *, payment_intent: str | None = None, setup_intent: str | None = None
+) -> tuple[Obj, Obj]:
     """Use a token up for an intent; returns the token and the payment method it turned into."""
     found = tx.need("confirmation_token", token_id, "confirmation_token")
-    if found["payment_intent"]:
+    if found["payment_intent"] or found["setup_intent"]:
         raise invalid(f"The ConfirmationToken {token_id} has already been used.", "confirmation_token")
     if found["expires_at"] and found["expires_at"] <= tx.now:
         raise invalid(f"The ConfirmationToken {token_id} has expired.", "confirmation_token")
@@ -47,14 +49,15 @@ def redeem(tx: Tx, token_id: str, intent_id: str) -> tuple[Obj, Obj]:
             **preview,
         }
     )
-    return tx.change(found, payment_intent=intent_id, expires_at=None), method
+    used = tx.change(found, payment_intent=payment_intent, setup_intent=setup_intent, expires_at=None)
+    return used, method
 
 
 def _create(tx: Tx, params: Obj) -> Obj:
     if "payment_method" in params:
         method = payment_methods.resolve(tx, params["payment_method"])
     elif "payment_method_data" in params:
-        method = payment_methods.from_data(tx, params["payment_method_data"], "payment_method_data.")
+        method = payment_methods.from_data(tx, params["payment_method_data"], "payment_method_data")
     else:
         raise invalid(
             "Missing required param: payment_method_data.", "payment_method_data", "parameter_missing"

@@ -97,14 +97,16 @@ def _with_method(tx: Tx, intent: Obj, params: Obj) -> tuple[Obj, Obj, str | None
                       "parameters_exclusive")  # fmt: skip
     return_url = params.get("return_url")
     if "confirmation_token" in params:
-        found, method = confirmation_tokens.redeem(tx, params["confirmation_token"], intent["id"])
+        found, method = confirmation_tokens.redeem(
+            tx, params["confirmation_token"], payment_intent=intent["id"]
+        )
         return_url = return_url or found["return_url"]
         fields: Obj = {n: found[n] for n in ("setup_future_usage", "shipping") if found[n]}
         intent = {**intent, **fields}
     elif "payment_method" in params:
         method = payment_methods.resolve(tx, params["payment_method"])
     elif "payment_method_data" in params:
-        method = tx.put(payment_methods.from_data(tx, params["payment_method_data"], "payment_method_data."))
+        method = tx.put(payment_methods.from_data(tx, params["payment_method_data"], "payment_method_data"))
     elif intent["payment_method"]:
         method = tx.need("payment_method", intent["payment_method"])
     else:

@@ -1,13 +1,13 @@
 """Payment intents: created, changed, confirmed, captured, cancelled, by the states Stripe documents."""
 
-import hmac
 from typing import Any
 
 from sandbox import money
 from sandbox.api import charges, paying, payment_methods, refunds
-from sandbox.errors import StripeError, invalid, missing, unexpected_state
+from sandbox.api.client_secrets import found
+from sandbox.errors import StripeError, invalid, unexpected_state
 from sandbox.ids import new_id, token
-from sandbox.operations import operation
+from sandbox.operations import job, operation
 from sandbox.params import merge_metadata
 from sandbox.shapes import page, public_intent
 from sandbox.world import Obj, Tx
@@ -115,7 +115,7 @@ def create(tx: Tx, params: Obj) -> Obj:
 @operation("payment_intents.retrieve", "GET", "/v1/payment_intents/{}", publishable=True)
 def retrieve(tx: Tx, params: Obj, intent_id: str) -> Obj:
     """Return an intent; a page must know its client secret and sees only the public part."""
-    intent = _found(tx, params, intent_id)
+    intent = found(tx, "payment_intent", params, intent_id)
     return public_intent(intent) if tx.publishable else intent
 
 
@@ -168,7 +168,7 @@ def update(tx: Tx, params: Obj, intent_id: str) -> Obj:
 @operation("payment_intents.confirm", "POST", "/v1/payment_intents/{}/confirm", publishable=True)
 def confirm(tx: Tx, params: Obj, intent_id: str) -> Obj:
     """Confirm an intent, from a server or, with its client secret, from a page."""
-    intent = _found(tx, params, intent_id)
+    intent = found(tx, "payment_intent", params, intent_id)
     if tx.publishable and intent["confirmation_method"] == "manual":
         raise invalid(
             "The client_secret provided cannot confirm this PaymentIntent because its confirmation_method is "
@@ -220,6 +220,20 @@ def capture(tx: Tx, params: Obj, intent_id: str) -> Obj:
     return done
 
 
+@job("expire_authorisation")
+def expire(tx: Tx, charge_id: str) -> None:
+    """Give up an authorisation that nobody captured in time: its intent is canceled."""
+    charge = tx.get("charge", charge_id)
+    intent = tx.get("payment_intent", charge["payment_intent"]) if charge else None
+    if charge is None or intent is None or intent["status"] != "requires_capture":
+        return
+    refunds.release(tx, charge, "charge.expired")
+    done = tx.change(
+        intent, status="canceled", amount_capturable=0, canceled_at=tx.now, cancellation_reason="automatic"
+    )
+    tx.emit("payment_intent.canceled", done)
+
+
 @operation("payment_intents.cancel", "POST", "/v1/payment_intents/{}/cancel")
 def cancel(tx: Tx, params: Obj, intent_id: str) -> Obj:
     """Cancel an intent that has not taken money; a held amount is released."""
@@ -244,19 +258,6 @@ def cancel(tx: Tx, params: Obj, intent_id: str) -> Obj:
     )
     tx.emit("payment_intent.canceled", done)
     return done
-
-
-def _found(tx: Tx, params: Obj, intent_id: str) -> Obj:
-    """Return the intent of the URL; from a page, only for who knows its client secret."""
-    intent = tx.need("payment_intent", intent_id)
-    secret = params.get("client_secret")
-    if tx.publishable and secret is None:
-        raise invalid("Missing required param: client_secret.", "client_secret", "parameter_missing")
-    if secret is not None and not hmac.compare_digest(secret.encode(), intent["client_secret"].encode()):
-        if tx.publishable:
-            raise missing("payment_intent", intent_id, "intent")
-        raise invalid("The client_secret provided does not match the PaymentIntent.", "client_secret")
-    return intent
 
 
 def _types(params: Obj, automatic: Obj | None = None) -> tuple[Obj | None, list[str]]:
@@ -341,7 +342,7 @@ def _method(tx: Tx, intent: Obj, params: Obj) -> Obj:
     if "payment_method" in params:
         method = payment_methods.resolve(tx, params["payment_method"])
     elif "payment_method_data" in params:
-        method = tx.put(payment_methods.from_data(tx, params["payment_method_data"], "payment_method_data."))
+        method = tx.put(payment_methods.from_data(tx, params["payment_method_data"], "payment_method_data"))
     else:
         return {}
     paying.check_usable(tx, intent, method)

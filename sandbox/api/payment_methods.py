@@ -68,15 +68,17 @@ def from_data(tx: Tx, data: Obj, param: str = "") -> Obj:
     """Return (unstored) the payment method that ``payment_method_data`` or a create call describes."""
     kind = data.get("type", "")
     if kind != "card":
-        raise invalid(f"Invalid type: '{kind}'. The sandbox pays with: card.", f"{param}type")
+        raise invalid(f"Invalid type: '{kind}'. The sandbox pays with: card.", _inside(param, "type"))
     given = data.get("card") or {}
     if token := given.get("token"):
         found = cards.by_test_id(token) if token.startswith("tok_") else None
         if found is None:
-            raise invalid(f"No such token: '{token}'", f"{param}card[token]", "resource_missing")
+            raise invalid(f"No such token: '{token}'", _inside(param, "card", "token"), "resource_missing")
         return build(tx, found, data)
     if "number" not in given:
-        raise invalid(f"Missing required param: {param}card.", f"{param}card", "parameter_missing")
+        raise invalid(
+            f"Missing required param: {_inside(param, 'card')}.", _inside(param, "card"), "parameter_missing"
+        )
     if not tx.publishable:
         raise StripeError(
             402,
@@ -85,6 +87,12 @@ def from_data(tx: Tx, data: Obj, param: str = "") -> Obj:
             "Stripe.js, the Stripe mobile bindings, or Stripe Elements.",
         )
     return build(tx, _typed_card(tx, given), data, (given["exp_month"], given["exp_year"]), "cvc" in given)
+
+
+def _inside(outer: str, *names: str) -> str:
+    """Return the path of a parameter, in another one or by itself."""
+    first, *rest = (outer, *names) if outer else names
+    return first + "".join(f"[{name}]" for name in rest)
 
 
 def _typed_card(tx: Tx, given: Obj) -> Card:

@@ -1,7 +1,7 @@
 """Refunds: whole or partial, never beyond the charge; "succeeded" is not final, as in life."""
 
 from sandbox import cards, money
-from sandbox.api import balance
+from sandbox.api import balance, disputes
 from sandbox.errors import StripeError, invalid, unexpected_state
 from sandbox.ids import new_id, token
 from sandbox.operations import job, operation
@@ -9,6 +9,7 @@ from sandbox.params import merge_metadata
 from sandbox.shapes import page
 from sandbox.world import Obj, Tx
 
+_ACT_SECONDS = 30 * 24 * 3600  # a refund that waits for the customer expires
 _REFERENCE_SECONDS = 0.3  # the bank's reference arrives after the refund, and updates it
 
 
@@ -24,7 +25,7 @@ def create(tx: Tx, params: Obj) -> Obj:
             code="charge_already_refunded",
             executed=True,
         )
-    if charge["disputed"]:
+    if disputes.refuses_refund(tx, charge):
         raise StripeError(400, f"Charge {charge['id']} has been charged back; cannot issue a refund.",
                           code="charge_disputed", executed=True)  # fmt: skip
     amount = params.get("amount", left)
@@ -40,15 +41,13 @@ def create(tx: Tx, params: Obj) -> Obj:
             executed=True,
         )
     card = cards.by_fingerprint(charge["payment_method_details"]["card"]["fingerprint"])
-    return issue(
-        tx, charge, amount, params, pending=card.refund == "pending", fails=card.refund == "failed_later"
-    )
+    fate = "failed_later" if "refund_fails_later" in tx.struck else card.refund
+    return issue(tx, charge, amount, params, fate)
 
 
-def issue(
-    tx: Tx, charge: Obj, amount: int, params: Obj, *, pending: bool = False, fails: bool = False
-) -> Obj:
-    """Stage a refund of an allowed amount, with its events and what happens to it later."""
+def issue(tx: Tx, charge: Obj, amount: int, params: Obj, fate: str = "succeeded") -> Obj:
+    """Stage a refund of an allowed amount, with its events and what happens to it later, its ``fate``."""
+    status = fate if fate in ("pending", "requires_action") else "succeeded"
     refund: Obj = {
         "id": new_id("refund"),
         "object": "refund",
@@ -67,11 +66,19 @@ def issue(
         "reason": params.get("reason"),
         "receipt_number": None,
         "source_transfer_reversal": None,
-        "status": "pending" if pending else "succeeded",
+        "status": status,
         "transfer_reversal": None,
     }  # fmt: skip
-    if pending:
+    if status == "pending":
         refund["pending_reason"] = "processing"
+    elif status == "requires_action":
+        refund["instructions_email"] = params.get("instructions_email")
+        sent = {
+            "email_sent_at": tx.now,
+            "email_sent_to": params.get("instructions_email") or "payer@example.com",
+        }
+        details = {"email_sent": sent, "expires_at": tx.now + _ACT_SECONDS}
+        refund["next_action"] = {"display_details": details, "type": "display_details"}
     else:
         refund["balance_transaction"] = balance.record(tx, refund, -amount, "refund")["id"]
     tx.put(refund)
@@ -79,21 +86,45 @@ def issue(
     done = tx.change(charge, amount_refunded=total, refunded=total >= charge["amount_captured"])
     tx.emit("refund.created", refund)
     tx.emit("charge.refunded", done, before=charge)
-    tx.after(_REFERENCE_SECONDS, "fail_refund" if fails else "finish_refund", refund["id"])
+    if done["refunded"]:
+        disputes.refunded(tx, done)
+    if status == "requires_action":
+        tx.after(_ACT_SECONDS, "expire_refund", refund["id"])
+    else:
+        tx.after(
+            _REFERENCE_SECONDS, "fail_refund" if fate == "failed_later" else "finish_refund", refund["id"]
+        )
     return refund
 
 
-def release(tx: Tx, charge: Obj) -> None:
+def release(tx: Tx, charge: Obj, event: str = "charge.refunded") -> None:
     """Let an uncaptured authorisation go: Stripe shows it as refunded, though no money moved."""
     done = tx.change(charge, amount_refunded=charge["amount"], refunded=True)
-    tx.emit("charge.refunded", done, before=charge)
+    tx.emit(event, done, before=charge)
+
+
+def act(tx: Tx, refund: Obj, outcome: str) -> Obj:
+    """Do what the customer must do for a refund that waits for them: ``succeeded``, or ``failed``."""
+    if refund["status"] != "requires_action":
+        raise StripeError(400, f"Refund {refund['id']} does not wait for the customer.", executed=True)
+    if outcome == "succeeded":
+        finish(tx, refund["id"])
+    else:
+        _fail(tx, refund, "declined")
+    return tx.need("refund", refund["id"])
+
+
+def _updated(tx: Tx, refund: Obj, before: Obj) -> None:
+    """Emit an update under both of its names: Stripe's older one is ``charge.refund.updated``."""
+    tx.emit("charge.refund.updated", refund, before=before)
+    tx.emit("refund.updated", refund, before=before)
 
 
 @job("finish_refund")
 def finish(tx: Tx, refund_id: str) -> None:
     """Bring the bank's reference; a pending refund succeeds with it."""
     old = tx.get("refund", refund_id)
-    if old is None or old["status"] not in ("pending", "succeeded"):
+    if old is None or old["status"] in ("failed", "canceled"):
         return
     details = old["destination_details"]
     number = "".join(str(ord(letter) % 10) for letter in token(23))
@@ -106,8 +137,9 @@ def finish(tx: Tx, refund_id: str) -> None:
     }
     if old["balance_transaction"] is None:
         changed["balance_transaction"] = balance.record(tx, old, -old["amount"], "refund")["id"]
-    refund = tx.change({name: value for name, value in old.items() if name != "pending_reason"}, **changed)
-    tx.emit("refund.updated", refund, before=old)
+    gone = ("pending_reason", "next_action")
+    refund = tx.change({name: value for name, value in old.items() if name not in gone}, **changed)
+    _updated(tx, refund, old)
 
 
 @job("fail_refund")
@@ -116,16 +148,25 @@ def fail(tx: Tx, refund_id: str) -> None:
     old = tx.get("refund", refund_id)
     if old is None or old["status"] in ("failed", "canceled"):
         return
-    back = balance.record(tx, old, old["amount"], "refund_failure")
-    refund = tx.change(
-        old,
-        status="failed",
-        failure_reason="expired_or_canceled_card",
-        failure_balance_transaction=back["id"],
-    )
+    _fail(tx, old, "expired_or_canceled_card")
+
+
+@job("expire_refund")
+def expire(tx: Tx, refund_id: str) -> None:
+    """Fail a refund whose customer never did what it waits for."""
+    old = tx.get("refund", refund_id)
+    if old is not None and old["status"] == "requires_action":
+        _fail(tx, old, "expired_or_canceled_card")
+
+
+def _fail(tx: Tx, old: Obj, reason: str) -> None:
+    fields: Obj = {"status": "failed", "failure_reason": reason}
+    if old["balance_transaction"] is not None:
+        fields["failure_balance_transaction"] = balance.record(tx, old, old["amount"], "refund_failure")["id"]
+    refund = tx.change({name: value for name, value in old.items() if name != "next_action"}, **fields)
     _give_back(tx, refund)
     tx.emit("refund.failed", refund)
-    tx.emit("refund.updated", refund, before=old)
+    _updated(tx, refund, old)
 
 
 def _give_back(tx: Tx, refund: Obj) -> None:
@@ -191,7 +232,7 @@ def update(tx: Tx, params: Obj, refund_id: str) -> Obj:
     old = tx.need("refund", refund_id)
     refund = tx.change(old, metadata=merge_metadata(old["metadata"], params.get("metadata", {})))
     if refund != old:
-        tx.emit("refund.updated", refund, before=old)
+        _updated(tx, refund, old)
     return refund
 
 
@@ -207,7 +248,15 @@ def cancel(tx: Tx, _: Obj, refund_id: str) -> Obj:
             "status requires_action can be canceled.",
             executed=True,
         )
-    refund = tx.change(old, status="canceled")
+    refund = tx.change(
+        {name: value for name, value in old.items() if name != "next_action"}, status="canceled"
+    )
     _give_back(tx, refund)
-    tx.emit("refund.updated", refund, before=old)
+    _updated(tx, refund, old)
     return refund
+
+
+@operation("test_helpers.refunds.expire", "POST", "/v1/test_helpers/refunds/{}/expire")
+def expire_now(tx: Tx, _: Obj, refund_id: str) -> Obj:
+    """Let a refund that waits for the customer expire now."""
+    return act(tx, tx.need("refund", refund_id), "failed")

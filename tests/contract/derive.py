@@ -5,6 +5,7 @@ it may have. The sandbox may not import the SDK, so it reads what this module wr
 again and compares, so an SDK that says something else fails by the name of the operation.
 """
 
+import importlib.util
 import inspect
 import types
 import typing
@@ -14,7 +15,6 @@ from typing import Any, Literal, Union
 import orjson
 import stripe
 import stripe.params
-import stripe.params.test_helpers
 from stripe import StripeObject
 from typing_extensions import is_typeddict
 
@@ -112,8 +112,9 @@ def params_class(name: str) -> Any:
         service = getattr(service, part)
     annotation = inspect.get_annotations(getattr(type(service), method))["params"]
     wanted = str(annotation).split("'")[1] if "'" in str(annotation) else str(annotation)
-    root: Any = stripe.params.test_helpers if path[0] == "test_helpers" else stripe.params
-    return getattr(root, wanted)
+    room = f"stripe.params.{path[0]}"
+    found = importlib.util.find_spec(room) if len(path) > 1 else None
+    return getattr(importlib.import_module(room if found else "stripe.params"), wanted)
 
 
 def table() -> dict[str, Any]:
