@@ -40,17 +40,26 @@ STEADY_SECONDS = 30.0  # a part that ran this long starts its back-off anew
 TAIL_LINES = 20
 WEB_THREADS = 4
 STRIPE_CONCURRENCY = 8
+MAIL_CONCURRENCY = 4
 LEDGER_CONCURRENCY = 2
 
-WorkerKind = Literal["stripe", "ledger"]
+WorkerKind = Literal["stripe", "mail", "ledger"]
 # What a kind of worker serves, and how: threads wait for Stripe cheaply, processes use both cores.
 QUEUES: dict[WorkerKind, tuple[str, ...]] = {
     "stripe": ("intents", "terminal", "refunds"),
-    "ledger": ("webhooks", "orders", "receipts", "maintenance"),
+    "mail": ("receipts",),
+    "ledger": ("webhooks", "orders", "maintenance"),
 }
 POOLS: dict[WorkerKind, tuple[str, ...]] = {
     "stripe": ("-P", "threads", "-c", str(STRIPE_CONCURRENCY)),
+    "mail": ("-P", "threads", "-c", str(MAIL_CONCURRENCY)),
     "ledger": ("-P", "prefork", "-c", str(LEDGER_CONCURRENCY)),
+}
+# Connections a worker may open: threads share a pool, prefork's children keep one each (0: no pool).
+POOL_SIZES: dict[WorkerKind, int] = {
+    "stripe": STRIPE_CONCURRENCY + 2,
+    "mail": MAIL_CONCURRENCY + 2,
+    "ledger": 0,
 }
 
 
@@ -144,7 +153,7 @@ class Stack:
         say: Callable[[str], None] | None = None,
     ) -> None:
         self._worker_counts: dict[WorkerKind, int] = (
-            dict(workers) if workers is not None else {"stripe": 1, "ledger": 1}
+            dict(workers) if workers is not None else {"stripe": 1, "mail": 1, "ledger": 1}
         )
         self._with_web = web
         self._with_beat = beat
@@ -437,7 +446,7 @@ class Stack:
                     is_ready=_Part.shows_life,
                     life_sign="worker",
                     stop_seconds=WORKER_STOP_SECONDS,
-                    pool=STRIPE_CONCURRENCY + 2 if kind == "stripe" else 0,
+                    pool=POOL_SIZES[kind],
                 )
         if self._with_beat:
             add(

@@ -11,6 +11,7 @@ import datetime
 import functools
 import os
 from collections.abc import Callable
+from email.utils import parsedate_to_datetime
 from typing import Any, NoReturn, cast
 
 import requests
@@ -26,8 +27,8 @@ from web.payments.snapshots import Answer, IntentSnapshot, Source, Verdict
 
 stripe.enable_telemetry = False  # it would write a file into the home folder
 
-LOOK_BACK = datetime.timedelta(minutes=5)  # clocks differ: start looking a little before the write
-MOST_LOOKED_AT = 1000  # intents read while looking for one of ours
+LOOK_AROUND = datetime.timedelta(minutes=5)  # clocks differ: look from a little before the first send
+MOST_LOOKED_AT = 10_000  # intents looked through for one of ours: a hundred calls
 
 log = structlog.get_logger(__name__)
 
@@ -189,20 +190,32 @@ def read_intent(account: StripeAccount, *, intent_id: str) -> IntentSnapshot:
         intent = client_of(account).v1.payment_intents.retrieve(intent_id, {"expand": ["latest_charge"]})
     except stripe.StripeError as error:
         _raise_for_read(error)
-    snapshot = of_intent(_data(intent), source=Source.READ, occurred_at=None)
+    snapshot = of_intent(_data(intent), source=Source.READ, occurred_at=_answered_at(intent))
     if snapshot.intent_id != intent_id:
         raise StripeUnreachable("an answer for another intent")
     return snapshot
 
 
-def look_for_intent(
-    account: StripeAccount, *, payment_public_id: str, since: datetime.datetime
-) -> IntentSnapshot | None:
-    """Look for the intent of a payment by our id in its metadata. By list: Stripe's search lags behind."""
+def _answered_at(thing: Any) -> datetime.datetime | None:
+    """Return Stripe's time of an answer, a second early: what it shows is at least as new as that."""
+    response = getattr(thing, "last_response", None)
     try:
-        page = client_of(account).v1.payment_intents.list(
-            {"created": {"gte": int((since - LOOK_BACK).timestamp())}, "limit": 100}
-        )
+        answered = parsedate_to_datetime(_header(getattr(response, "headers", None), "Date"))
+    except (TypeError, ValueError):
+        return None
+    return answered - datetime.timedelta(seconds=1)
+
+
+def look_for_intent(
+    account: StripeAccount, *, payment_public_id: str, since: datetime.datetime, until: datetime.datetime
+) -> IntentSnapshot | None:
+    """Look for the intent of a payment by our id in its metadata. By list: Stripe's search lags behind.
+
+    `since` and `until` are when we first and last asked for it to be made.
+    """
+    window = {"gte": int((since - LOOK_AROUND).timestamp()), "lte": int((until + LOOK_AROUND).timestamp())}
+    try:
+        page = client_of(account).v1.payment_intents.list({"created": cast(Any, window), "limit": 100})
         for number, intent in enumerate(page.auto_paging_iter()):
             if "payment" in intent.metadata and intent.metadata["payment"] == payment_public_id:
                 return read_intent(account, intent_id=intent.id)

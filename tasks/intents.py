@@ -45,22 +45,34 @@ def _parameters(payment: Payment) -> dict[str, object]:
 def _create(payment: Payment, attempt: Attempt, lease: Lease) -> None:
     account = payment.account
     assert account is not None
-    if attempts.is_key_old(attempt):
+    if attempts.is_key_old(attempt, now=timezone.now()):
         answer = _look(payment, attempt)
     else:
         answer = gateway.create_intent(account, parameters=attempt.parameters, key=attempt.key)
-        if answer.verdict is Verdict.UNKNOWN and answer.is_replay and (answer.http_status or 0) >= 500:
-            answer = _look(payment, attempt)  # Stripe will repeat its 500 for this key for ever
-    attempts.conclude(attempt_id=attempt.id, answer=answer, lease=lease, now=timezone.now())
-    if answer.verdict not in (Verdict.DONE, Verdict.REFUSED):
-        raise TryAgain(answer.error_code or answer.verdict.value)
+        if _is_stuck(answer):
+            answer = _look(payment, attempt)
+    _conclude(attempt, answer, lease)
+
+
+def _is_stuck(answer: Answer) -> bool:
+    """Return whether Stripe kept a 500 for this key: it will repeat that for ever, so look instead."""
+    return answer.verdict is Verdict.UNKNOWN and answer.is_replay and (answer.http_status or 0) >= 500
+
+
+def _conclude(attempt: Attempt, answer: Answer, lease: Lease) -> None:
+    verdict = attempts.conclude(attempt_id=attempt.id, answer=answer, lease=lease, now=timezone.now())
+    if verdict not in (Verdict.DONE, Verdict.REFUSED):
+        raise TryAgain(answer.error_code or verdict.value)
 
 
 def _look(payment: Payment, attempt: Attempt) -> Answer:
     """Look whether the intent exists. If not, a new key is safe: an unconfirmed intent moves no money."""
     assert payment.account is not None
     snapshot = gateway.look_for_intent(
-        payment.account, payment_public_id=str(payment.public_id), since=attempt.first_sent_at
+        payment.account,
+        payment_public_id=str(payment.public_id),
+        since=attempt.first_sent_at,
+        until=attempt.sent_at,
     )
     return Answer(Verdict.NEVER_HAPPENED) if snapshot is None else Answer(Verdict.DONE, snapshot)
 
@@ -81,15 +93,16 @@ def cancel_intent(*, payment_id: int, lease: Lease) -> None:
         return
     assert payment.account is not None
     assert payment.intent_id is not None
-    if attempts.is_key_old(attempt):
-        answer = Answer(Verdict.REFUSED, gateway.read_intent(payment.account, intent_id=payment.intent_id))
-    else:
+    answer = None
+    if not attempts.is_key_old(attempt, now=timezone.now()):
         answer = gateway.cancel_intent(
             payment.account, intent_id=payment.intent_id, parameters=attempt.parameters, key=attempt.key
         )
-    attempts.conclude(attempt_id=attempt.id, answer=answer, lease=lease, now=timezone.now())
-    if answer.verdict not in (Verdict.DONE, Verdict.REFUSED):
-        raise TryAgain(answer.error_code or answer.verdict.value)
+    if answer is None or _is_stuck(answer):
+        # The intent itself says what became of it. Still open, a sweep cancels it with a new key: a second
+        # cancellation moves no money.
+        answer = Answer(Verdict.REFUSED, gateway.read_intent(payment.account, intent_id=payment.intent_id))
+    _conclude(attempt, answer, lease)
 
 
 def read_intent(*, payment_id: int, lease: Lease) -> None:

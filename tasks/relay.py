@@ -13,18 +13,19 @@ import time
 
 import structlog
 from celery import current_app, shared_task
+from django.db import close_old_connections
 from django.utils import timezone
 
 from tasks.handlers import HANDLERS
 from tasks.webhooks import drain_inbox
 from web.payments import jobs
 from web.payments.bell import DRAIN_TASK, bell
-from web.payments.jobs import STRIPE_QUEUES, Lease, LeaseLost, Queue, TryAgain
+from web.payments.jobs import LEDGER_QUEUES, Lease, LeaseLost, Queue, TryAgain
 from web.payments.operations import backlog, inbox
 
 DRAIN_SECONDS = 10.0  # then a bell is rung anew: a worker that shall stop never has to wait longer
-LEDGER_BATCH = 8  # short jobs on the database: one claim for several
-STRIPE_BATCH = 1  # a job that waits on Stripe would hold up those claimed with it
+LEDGER_BATCH = 8  # short jobs on the database: one claim for several. One that waits for another server is
+# claimed alone: it would hold up those claimed with it until their leases run out.
 
 log = structlog.get_logger(__name__)
 
@@ -39,8 +40,9 @@ def drain(*, queue: str, **_: object) -> None:
     """Work through what is due in a queue. Claims are small; another bell calls a free thread to help."""
     deadline = time.monotonic() + DRAIN_SECONDS
     while time.monotonic() < deadline:
+        close_old_connections()  # one that the server has dropped; a healthy one is kept
         applied = _drain_inbox() if queue == Queue.WEBHOOKS else 0
-        limit = STRIPE_BATCH if queue in STRIPE_QUEUES else LEDGER_BATCH
+        limit = LEDGER_BATCH if queue in LEDGER_QUEUES else 1
         leases = backlog.claim(queue=queue, limit=limit, worker=worker_name(), now=timezone.now())
         if not leases and not applied:
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import uuid
 from typing import Any
 
 from web.payments.models import InboxEvent
@@ -38,7 +39,10 @@ def _money(amount: object, currency: object) -> Money | None:
 def of_intent(
     intent: dict[str, Any], *, source: Source, occurred_at: datetime.datetime | None
 ) -> IntentSnapshot:
-    """Turn a PaymentIntent into a snapshot; `latest_charge` may be an id or expanded."""
+    """Turn a PaymentIntent into a snapshot; `latest_charge` may be an id or expanded.
+
+    The client secret is taken from answers and reads, which come to us alone, never from an event.
+    """
     status = intent.get("status")
     if status not in _STATES or not isinstance(intent.get("id"), str):
         raise UnknownShape(f"a payment intent with status {str(status)[:40]!r}")
@@ -55,14 +59,23 @@ def of_intent(
         amount_received=_money(intent.get("amount_received"), intent.get("currency")),
         source=source,
         occurred_at=occurred_at,
-        payment_public_id=(intent.get("metadata") or {}).get("payment", ""),
+        payment_public_id=_payment_of(intent),
         charge_id=(charge.get("id") if isinstance(charge, dict) else charge) or "",
         card_brand=card.get("brand") or "",
         card_last4=card.get("last4") or "",
         decline_code=(error.get("decline_code") or "")[:60],
         failure_code=(error.get("code") or "")[:60],
-        client_secret=intent.get("client_secret") or "" if source is Source.ANSWER else "",
+        client_secret=(intent.get("client_secret") or "") if source is not Source.EVENT else "",
     )
+
+
+def _payment_of(thing: dict[str, Any]) -> str:
+    """Return our payment's id from the metadata; "" where somebody else's program wrote something there."""
+    text = (thing.get("metadata") or {}).get("payment")
+    try:
+        return str(uuid.UUID(text))
+    except (ValueError, TypeError, AttributeError):
+        return ""
 
 
 def _card(charge: dict[str, Any]) -> dict[str, Any]:
@@ -82,7 +95,8 @@ def of_event(event: InboxEvent) -> IntentSnapshot | CardFacts | None:
             return None
         return CardFacts(
             intent_id=thing["payment_intent"],
-            payment_public_id=(thing.get("metadata") or {}).get("payment", ""),
+            payment_public_id=_payment_of(thing),
+            is_paid=thing.get("status") == "succeeded",
             charge_id=thing["id"],
             card_brand=card.get("brand") or "",
             card_last4=card.get("last4") or "",

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import datetime
+
 from celery import shared_task
 from django.utils import timezone
 
-from web.payments.operations import intents
+from web.payments.operations import backlog, intents
 
 SWEEP_BATCH = 100
+DONE_JOBS_ARE_KEPT = datetime.timedelta(days=7)  # long enough to ask what happened last week
+FORGET_BATCH = 1000
 
 
 @shared_task(name="paydesk.check_silent_payments")
 def check_silent_payments(**_: object) -> None:
     """Queue the next look at payments that have been silent for too long."""
     while intents.check_again(limit=SWEEP_BATCH, now=timezone.now()) == SWEEP_BATCH:
+        pass
+
+
+@shared_task(name="paydesk.forget_done_jobs")
+def forget_done_jobs(**_: object) -> None:
+    """Delete jobs that were done a week ago; what they did is in the history of payments."""
+    before = timezone.now() - DONE_JOBS_ARE_KEPT
+    while backlog.forget_done(before=before, limit=FORGET_BATCH) == FORGET_BATCH:
         pass

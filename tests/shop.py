@@ -39,6 +39,7 @@ class Shop:
         account = StripeAccount.objects.create(
             business=business,
             account_id=f"acct_{slug}",
+            is_live=False,
             state=StripeAccount.State.ACTIVE,
             publishable_key=f"pk_test_{slug}_one",
             secret_key_sealed=seal(f"sk_test_{slug}_one"),

@@ -25,6 +25,15 @@ DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 DATABASES["default"]["DISABLE_SERVER_SIDE_CURSORS"] = True  # PgBouncer in transaction mode has none
 _database_options = DATABASES["default"].setdefault("OPTIONS", {})
 _database_options["application_name"] = env.str("PROCESS_NAME", default="paydesk")
+# Nothing may hold a sale's locks for long: a host that freezes between "lock" and "commit" would stop its
+# customers, and every batch of events with one of theirs in it. Behind PgBouncer give "" and set the same on
+# the role (ALTER ROLE … SET …); a migration that takes longer gets its own value.
+DATABASE_SESSION = env.str(
+    "DATABASE_SESSION",
+    default="-c lock_timeout=5s -c idle_in_transaction_session_timeout=30s -c statement_timeout=60s",
+)
+if DATABASE_SESSION:
+    _database_options["options"] = DATABASE_SESSION
 # A pool pays in web and in threaded workers. Celery's prefork closes it after every task, so prefork
 # workers keep one connection a child instead (CELERY_DB_REUSE_MAX in workers/app.py).
 DATABASE_POOL_SIZE = env.int("DATABASE_POOL_SIZE", default=0)
@@ -217,6 +226,7 @@ PUBLIC_ORIGIN = env.str("PUBLIC_ORIGIN", default="https://{host}")
 
 # --- mail -------------------------------------------------------------------------------------------
 vars().update(env.email_url("EMAIL_URL", default="consolemail://"))
+EMAIL_TIMEOUT = 10  # seconds; without it a mail server that hangs would hold its worker for ever
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="receipts@localhost")
 
 # --- logs: one line a fact, JSON outside of development ------------------------------------------------

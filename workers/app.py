@@ -12,6 +12,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "web.settings")
 import django
 from celery import Celery, signals
 from django.conf import settings
+from django.db import close_old_connections
 
 django.setup()  # the schedule, routes and handlers below are Django code
 
@@ -68,6 +69,12 @@ app.conf.update(
     # Celery's Django fixup otherwise opens and closes a database connection around every task.
     CELERY_DB_REUSE_MAX=1000,
 )
+
+
+@signals.task_prerun.connect
+def _drop_dead_connections(**_: object) -> None:
+    """Drop a connection that the server has closed: kept connections outlive a restart of PostgreSQL badly."""
+    close_old_connections()
 
 
 @signals.setup_logging.connect

@@ -18,6 +18,7 @@ from django.db import transaction
 
 COALESCE_SECONDS = 0.05  # one bell per queue, process and 50 ms: a burst of sales needs no burst of bells
 QUIET_AFTER_FAILURE_SECONDS = 1.0  # the broker is away: the tick will ring; do not hammer it
+BELL_SECONDS = 30  # then it is silent: none pile up while no worker listens, and the tick rings again
 
 DRAIN_TASK = "paydesk.drain"
 
@@ -78,7 +79,12 @@ class Bell:
             try:
                 for queue in sorted(queues):
                     app.send_task(
-                        DRAIN_TASK, kwargs={"queue": queue}, queue=queue, ignore_result=True, retry=False
+                        DRAIN_TASK,
+                        kwargs={"queue": queue},
+                        queue=queue,
+                        expires=BELL_SECONDS,
+                        ignore_result=True,
+                        retry=False,
                     )
                 self._publishing = False
                 time.sleep(COALESCE_SECONDS)

@@ -30,9 +30,12 @@ class Queue:
     MAINTENANCE = "maintenance"
 
 
+# What waits for somebody else's server is kept apart from what waits for the database, and the mail server
+# from Stripe: one that hangs must not hold up the others.
 STRIPE_QUEUES = (Queue.INTENTS, Queue.TERMINAL, Queue.REFUNDS)
-LEDGER_QUEUES = (Queue.WEBHOOKS, Queue.ORDERS, Queue.RECEIPTS, Queue.MAINTENANCE)
-QUEUES = STRIPE_QUEUES + LEDGER_QUEUES
+MAIL_QUEUES = (Queue.RECEIPTS,)
+LEDGER_QUEUES = (Queue.WEBHOOKS, Queue.ORDERS, Queue.MAINTENANCE)
+QUEUES = STRIPE_QUEUES + MAIL_QUEUES + LEDGER_QUEUES
 
 PERSON_WAITS = 0
 NOBODY_WAITS = 5
@@ -97,9 +100,10 @@ def enqueue(
 ) -> uuid.UUID:
     """Write a job in the transaction at hand and return its public id.
 
-    A waiting job of the same name and key is joined: it keeps the earlier due time and the more urgent
-    priority. Joining locks it, so that it cannot be claimed before our change is committed: a wake-up is
-    never swallowed. A *running* job is not joined, since it may have read the state before our change.
+    A waiting job of the same name and key is joined: it keeps the earlier due time (unless it backs off
+    after a failure: asking again must not cut that short) and the more urgent priority. Joining locks it, so
+    that it cannot be claimed before our change is committed: a wake-up is never swallowed. A *running* job is
+    not joined, since it may have read the state before our change.
     """
     if set(arguments) != set(kind.arguments):
         raise TypeError(f"{kind.name} takes {kind.arguments}, not {tuple(arguments)}")
@@ -112,7 +116,8 @@ def enqueue(
                                       priority, state, attempts, due_at, fence, worker, last_error, created_at)
             VALUES (%s, %s, %s, %s, %s, %s, %s, %s, 'waiting', 0, %s, 0, '', '', %s)
             ON CONFLICT (name, dedup_key) WHERE state = 'waiting' AND dedup_key IS NOT NULL
-            DO UPDATE SET due_at = LEAST(payments_job.due_at, EXCLUDED.due_at),
+            DO UPDATE SET due_at = CASE WHEN payments_job.attempts > 0 THEN payments_job.due_at
+                                        ELSE LEAST(payments_job.due_at, EXCLUDED.due_at) END,
                           priority = LEAST(payments_job.priority, EXCLUDED.priority)
             RETURNING public_id
             """,

@@ -31,14 +31,14 @@ class IntentSnapshot:
     amount: Money | None
     amount_received: Money | None
     source: Source
-    occurred_at: datetime.datetime | None  # Stripe's clock; None for a read, which is never old
+    occurred_at: datetime.datetime | None  # Stripe's clock; a read may not know it, and is never old
     payment_public_id: str = ""  # what we put into the metadata
     charge_id: str = ""
     card_brand: str = ""
     card_last4: str = ""
     decline_code: str = ""
     failure_code: str = ""
-    client_secret: str = ""  # only in an answer to us
+    client_secret: str = ""  # only in what was answered to us
 
     def __repr__(self) -> str:  # never the client secret
         return f"IntentSnapshot({self.intent_id}, {self.state}, {self.amount}, {self.source.value})"
@@ -53,6 +53,7 @@ class CardFacts:
     charge_id: str
     card_brand: str
     card_last4: str
+    is_paid: bool  # a failed charge's card must not replace the one that paid
 
 
 class Verdict(enum.Enum):

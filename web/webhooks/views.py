@@ -21,7 +21,7 @@ from django.views.decorators.http import require_POST
 
 from web.core.tenancy import any_host
 from web.payments.crypto import unseal
-from web.payments.models import WebhookSecret
+from web.payments.models import StripeAccount, WebhookSecret
 from web.payments.operations import inbox
 from web.payments.operations.inbox import Arrived
 from web.webhooks.signature import BadSignature, verify
@@ -85,7 +85,8 @@ def _secrets(token: uuid.UUID, _period: int) -> tuple[tuple[int, str], ...]:
     rows = WebhookSecret.objects.filter(
         Q(expires_at=None) | Q(expires_at__gt=timezone.now()),
         account__business__payment_settings__webhook_token=token,
-    ).order_by("-id")
+    )
+    rows = rows.exclude(account__state=StripeAccount.State.REFUSED).order_by("-id")
     return tuple((row.account_id, unseal(row.secret_sealed)) for row in rows)
 
 

@@ -111,6 +111,52 @@ def test_the_cap_leaves_threads_to_the_others(settings: Settings) -> None:
     assert [lease.business_id for lease in take(limit=10)] == [other.id]
 
 
+@pytest.mark.django_db(transaction=True)
+def test_claims_at_once_do_not_pass_the_cap(settings: Settings) -> None:
+    settings.JOBS_IN_FLIGHT_PER_BUSINESS = 3
+    business = BusinessFactory.create()
+    for _ in range(20):
+        put(business)
+    barrier = threading.Barrier(8)
+    taken: list[int] = []
+
+    def work() -> None:
+        barrier.wait(10)
+        taken.extend(lease.job_id for lease in take())
+        connection.close()
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert len(taken) == len(set(taken)) == 3
+
+
+@pytest.mark.django_db
+def test_asking_again_does_not_cut_a_back_off_short() -> None:
+    business = BusinessFactory.create()
+    put(business, key="k")
+    (lease,) = take()
+    backlog.put_off(lease, error="429", now=NOW)
+    due_at = Job.objects.get().due_at
+    put(business, key="k")
+    assert Job.objects.get().due_at == due_at > NOW
+
+
+@pytest.mark.django_db
+def test_done_jobs_are_forgotten_and_dead_ones_are_not() -> None:
+    business = BusinessFactory.create()
+    for _ in range(3):
+        put(business)
+    done, dead, _running = take(limit=3)
+    jobs.complete(done, now=NOW)
+    backlog.bury(dead, error="Boom", now=NOW)
+    assert backlog.forget_done(before=NOW, limit=10) == 0
+    assert backlog.forget_done(before=NOW + datetime.timedelta(seconds=1), limit=10) == 1
+    assert sorted(Job.objects.values_list("state", flat=True)) == ["dead", "running"]
+
+
 @pytest.mark.django_db
 def test_priority_goes_first_within_a_business() -> None:
     business = BusinessFactory.create()

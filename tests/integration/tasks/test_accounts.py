@@ -126,3 +126,34 @@ def test_webhook_secrets_roll_over_and_need_an_account(at_stripe: Make) -> None:
         accounts.add_webhook_secret(business=business, secret="whsec_third_one", now=timezone.now())
     with pytest.raises(intents.GatewayNotConfigured):
         at.shop.request(at.shop.cart())
+
+
+def test_test_and_live_keys_of_one_account_are_two_rows(at_stripe: Make) -> None:
+    at = at_stripe()
+    row, _job = accounts.enter_keys(
+        business=at.shop.business,
+        publishable_key="pk_live_abcdef",
+        secret_key="sk_live_abcdef",
+        now=timezone.now(),
+    )
+    accounts.settle_verification(
+        stripe_account_id=row.id, account_id=at.shop.account.account_id, problem="", now=timezone.now()
+    )
+    row.refresh_from_db()
+    at.shop.account.refresh_from_db()
+    assert (row.state, at.shop.account.state) == ("active", "retired")
+    assert (
+        unseal(at.shop.account.secret_key_sealed) == f"sk_test_{at.slug}_one"
+    )  # for the payments that it has
+
+
+def test_a_late_second_check_of_old_keys_does_not_bring_them_back(at_stripe: Make) -> None:
+    at = at_stripe()
+    older = enter(at, at.slug, "two")
+    newer = enter(at, at.slug, "three")
+    accounts.settle_verification(
+        stripe_account_id=older.id, account_id=at.shop.account.account_id, problem="", now=timezone.now()
+    )
+    at.shop.account.refresh_from_db()
+    assert unseal(at.shop.account.secret_key_sealed) == f"sk_test_{at.slug}_three"
+    assert newer.state == "retired"

@@ -160,9 +160,8 @@ def test_an_unknown_answer_is_asked_again_with_the_same_key(at_stripe: Make, fau
             run("create_intent")
     payment.refresh_from_db()
     assert payment.state == PaymentState.AWAITING
-    kept = [intent for intent in at.intents() if intent["id"] == payment.intent_id]
-    assert len(kept) == 1
-    assert len(at.intents()) == 1
+    assert [intent["id"] for intent in at.intents()] == [payment.intent_id]
+    assert unseal(payment.client_secret_sealed).startswith(f"{payment.intent_id}_secret_")  # it can be paid
     assert Attempt.objects.filter(state__in=["sent", "unknown"]).count() == 0
 
 
@@ -434,3 +433,137 @@ def test_an_event_whose_handler_raises_is_tried_again_and_holds_up_nobody(
     InboxEvent.objects.filter(state="received").update(due_at=timezone.now())
     drain_inbox()
     assert Order.objects.count() == 2
+
+
+def test_an_event_first_and_the_customer_can_still_pay(at_stripe: Make) -> None:
+    """The answer was lost and `payment_intent.created` told us of the intent: a read brings the client secret."""
+    at = at_stripe()
+    payment = at.shop.request(at.shop.cart())
+    at.fault("reset_after", match={"method": "POST"}, times=1)
+    run("create_intent")
+    arrive(at)
+    payment.refresh_from_db()
+    assert (payment.state, payment.client_secret_sealed) == (PaymentState.AWAITING, "")
+    run_all_of(Queue.INTENTS)
+    payment.refresh_from_db()
+    assert unseal(payment.client_secret_sealed).startswith(f"{payment.intent_id}_secret_")
+    assert Attempt.objects.get().state == "succeeded"
+
+
+def test_somebody_elses_intents_with_odd_metadata_stop_nobody(at_stripe: Make) -> None:
+    at = at_stripe()
+    payment = at.shop.request(at.shop.cart())
+    run("create_intent")
+    payment.refresh_from_db()
+    assert payment.intent_id is not None
+    for odd in ("order 123", "x" * 400, str(payment.public_id).upper() + "0"):
+        at.v1.payment_intents.create(
+            {
+                "amount": 900,
+                "currency": "usd",
+                "confirm": True,
+                "payment_method": "pm_card_visa",
+                "return_url": "https://shop.example/return",
+                "metadata": {"payment": odd},
+            }
+        )
+    at.pay(payment.intent_id)
+    for event in at.events():
+        store(at, event)
+    drain_inbox()
+    assert Order.objects.get().total_minor == payment.amount_minor
+    assert not InboxEvent.objects.filter(state="received").exists()
+
+
+def test_one_bad_event_does_not_hold_up_the_good_ones_of_its_sale(at_stripe: Make) -> None:
+    at = at_stripe()
+    payment = at.shop.request(at.shop.cart())
+    run("create_intent")
+    payment.refresh_from_db()
+    assert payment.intent_id is not None
+    at.v1.payment_intents.create(  # claims the same payment: a person must look at that one
+        {"amount": 900, "currency": "usd", "metadata": {"payment": str(payment.public_id)}}
+    )
+    at.pay(payment.intent_id)
+    arrive(at)
+    paid = Payment.objects.get()
+    assert (paid.state, paid.intent_id) == ("succeeded", payment.intent_id)
+    bad = InboxEvent.objects.get(state="received")
+    assert (bad.error, bad.tries) == ("TwoIntents", 1)
+    InboxEvent.objects.filter(id=bad.id).update(state="dead")
+    assert inbox.replay(now=timezone.now()) == 1
+
+
+def test_a_late_failure_does_not_replace_the_card_that_paid(at_stripe: Make) -> None:
+    at = at_stripe()
+    payment = at.shop.request(at.shop.cart())
+    run("create_intent")
+    payment.refresh_from_db()
+    assert payment.intent_id is not None
+    with pytest.raises(stripe.CardError):
+        at.pay(payment.intent_id, "pm_card_visa_chargeDeclined")
+    at.pay(payment.intent_id, "pm_card_mastercard")
+    events = at.events()
+    arrive(at, [event for event in events if event["type"] != "charge.failed"])
+    arrive(at, [event for event in events if event["type"] == "charge.failed"])
+    payment.refresh_from_db()
+    assert (payment.state, payment.card_brand) == ("succeeded", "mastercard")
+
+
+def test_a_500_that_stripe_keeps_does_not_keep_the_cart(at_stripe: Make) -> None:
+    """Cancelling: Stripe did it, answered 500, and will say 500 for that key for ever; no event comes."""
+    at = at_stripe()
+    payment = at.shop.request(at.shop.cart())
+    run("create_intent")
+    at.fault("error_500_after", match={"method": "POST"}, times=1)
+    intents.request_cancel(payment_id=payment.id, now=timezone.now(), actor="customer")
+    run_all_of(Queue.INTENTS)
+    payment.refresh_from_db()
+    assert payment.state == PaymentState.CANCELLED
+    assert Cart.objects.get().state == "open"
+    assert not Attempt.objects.filter(state__in=["sent", "unknown"]).exists()
+
+
+def test_an_attempt_to_cancel_is_closed_by_the_event_too(at_stripe: Make) -> None:
+    at = at_stripe()
+    payment = at.shop.request(at.shop.cart())
+    run("create_intent")
+    at.fault("reset_after", match={"method": "POST"}, times=1)
+    intents.request_cancel(payment_id=payment.id, now=timezone.now(), actor="customer")
+    run("cancel_intent")
+    arrive(at)
+    payment.refresh_from_db()
+    assert payment.state == PaymentState.CANCELLED
+    run_all_of(Queue.INTENTS)
+    assert set(Attempt.objects.values_list("state", flat=True)) == {"succeeded"}
+
+
+def test_a_customer_who_left_is_given_up_after_a_day_and_not_before(at_stripe: Make) -> None:
+    at = at_stripe()
+    payment = at.shop.request(at.shop.cart())
+    run("create_intent")
+    now = timezone.now()
+    for age, expected in (
+        (intents.ABANDONED_AFTER / 2, "awaiting"),
+        (intents.ABANDONED_AFTER * 2, "cancelling"),
+    ):
+        Payment.objects.update(next_check_at=now, state_changed_at=now - age)
+        intents.check_again(limit=10, now=now)
+        payment.refresh_from_db()
+        assert payment.state == expected
+    run_all_of(Queue.INTENTS)
+    assert [intent["status"] for intent in at.intents()] == ["canceled"]
+    assert Cart.objects.get().state == "open"
+
+
+def test_a_page_that_asks_often_reads_once_a_second(at_stripe: Make) -> None:
+    at = at_stripe()
+    payment = at.shop.request(at.shop.cart())
+    run("create_intent")
+    now = timezone.now()
+    for _ in range(50):
+        intents.request_read(payment_id=payment.id, now=now)
+    assert waiting("read_intent") == 1
+    run("read_intent")
+    intents.request_read(payment_id=payment.id, now=now)
+    assert claim(Queue.INTENTS) == []  # it waits for its second

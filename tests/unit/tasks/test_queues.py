@@ -14,7 +14,11 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_the_local_stack_consumes_every_queue() -> None:
-    assert STACK_QUEUES == {"stripe": jobs.STRIPE_QUEUES, "ledger": jobs.LEDGER_QUEUES}
+    assert STACK_QUEUES == {
+        "stripe": jobs.STRIPE_QUEUES,
+        "mail": jobs.MAIL_QUEUES,
+        "ledger": jobs.LEDGER_QUEUES,
+    }
 
 
 def test_compose_consumes_every_queue() -> None:

@@ -40,6 +40,7 @@ class InboxEvent(models.Model):
         indexes = [
             models.Index(fields=["due_at", "id"], condition=Q(state="received"), name="inbox_due"),
             models.Index(fields=["received_at"], name="inbox_age"),
+            models.Index(fields=["state"], condition=Q(state="dead"), name="inbox_dead"),
         ]
 
     def __str__(self) -> str:

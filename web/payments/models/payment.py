@@ -70,6 +70,7 @@ class Payment(models.Model):
     # Stripe's time of the newest snapshot applied: an older one never takes the payment back.
     snapshot_at = models.DateTimeField(null=True)
     next_check_at = models.DateTimeField(null=True)  # when a sweep reads Stripe; null once final
+    read_at = models.DateTimeField(null=True)  # the newest time that a page asked for a read
     checks = models.PositiveSmallIntegerField(default=0)
     note = models.CharField(max_length=200, blank=True)  # why it was complimentary
     created_at = models.DateTimeField()

@@ -54,6 +54,7 @@ class StripeAccount(models.Model):
 
     business = models.ForeignKey(Business, on_delete=models.PROTECT, related_name="stripe_accounts")
     account_id = models.CharField(max_length=64, null=True)  # acct_…; null until verified
+    is_live = models.BooleanField()  # test and live mode share an account id, and nothing else
     state = models.CharField(max_length=12, choices=State, default=State.UNVERIFIED)
     publishable_key = models.CharField(max_length=255)
     secret_key_sealed = models.TextField()
@@ -70,7 +71,7 @@ class StripeAccount(models.Model):
                 name="a_business_sells_on_one_account",
             ),
             models.UniqueConstraint(
-                fields=["business", "account_id"],
+                fields=["business", "account_id", "is_live"],
                 condition=models.Q(account_id__isnull=False),
                 name="an_account_has_one_row_per_business",
             ),

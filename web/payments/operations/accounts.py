@@ -17,7 +17,7 @@ from web.core.models import Business
 from web.payments.crypto import seal
 from web.payments.errors import Kind, Refusal
 from web.payments.jobs import VERIFY_ACCOUNT, enqueue
-from web.payments.models import PaymentSettings, StripeAccount, WebhookSecret
+from web.payments.models import InboxEvent, PaymentSettings, StripeAccount, WebhookSecret
 
 _PUBLISHABLE = re.compile(r"pk_(test|live)_[A-Za-z0-9_]{4,240}")
 _SECRET = re.compile(r"(sk|rk)_(test|live)_[A-Za-z0-9_]{4,240}")
@@ -63,6 +63,7 @@ def enter_keys(
     settings_of(business)
     account = StripeAccount.objects.create(
         business=business,
+        is_live=secret[2] == "live",
         publishable_key=publishable_key,
         secret_key_sealed=seal(secret_key),
         secret_key_hint=secret_key[-4:],
@@ -99,21 +100,27 @@ def settle_verification(
         StripeAccount.objects.select_for_update(no_key=True).filter(business_id=business_id).order_by("id")
     )
     entered = next(row for row in rows if row.id == stripe_account_id)
+    if entered.state == StripeAccount.State.RETIRED:
+        return entered  # newer keys have taken its place since: a late second check must not bring it back
     if account_id is None:
         entered.problem = problem
         if entered.state == StripeAccount.State.UNVERIFIED:
             entered.state = StripeAccount.State.REFUSED
+            active = next((row for row in rows if row.state == StripeAccount.State.ACTIVE), None)
+            if active is not None:
+                _hand_over(entered, active)
         entered.save(update_fields=["problem", "state"])
         return entered
-    known = next((row for row in rows if row.account_id == account_id), None)
+    same = (row for row in rows if (row.account_id, row.is_live) == (account_id, entered.is_live))
+    known = next(same, None)
     if known is not None and known.id != entered.id:
         known.publishable_key = entered.publishable_key
         known.secret_key_sealed, known.secret_key_hint = entered.secret_key_sealed, entered.secret_key_hint
-        WebhookSecret.objects.filter(account=entered).update(account=known)
+        _hand_over(entered, known)
         entered.state = StripeAccount.State.RETIRED
         entered.save(update_fields=["state"])
     chosen = known or entered
-    if entered.state == StripeAccount.State.UNVERIFIED or chosen.id != entered.id:
+    if entered.state != StripeAccount.State.ACTIVE:
         for row in rows:
             if row.state == StripeAccount.State.ACTIVE and row.id != chosen.id:
                 row.state = StripeAccount.State.RETIRED
@@ -122,6 +129,13 @@ def settle_verification(
     chosen.account_id, chosen.problem, chosen.verified_at = account_id, "", now
     chosen.save()
     return chosen
+
+
+def _hand_over(entered: StripeAccount, known: StripeAccount) -> None:
+    """Give a row's webhook secrets, and what has arrived under them, to the row that takes its place."""
+    WebhookSecret.objects.filter(account=entered).update(account=known)
+    arrived = InboxEvent.objects.filter(account=known).values("event_id")
+    InboxEvent.objects.filter(account=entered).exclude(event_id__in=arrived).update(account=known)
 
 
 @transaction.atomic

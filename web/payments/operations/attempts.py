@@ -14,7 +14,7 @@ from web.payments import history, jobs, locks
 from web.payments.jobs import Lease
 from web.payments.locks import Sale
 from web.payments.models import Attempt, Operation, Payment
-from web.payments.operations.intents import apply, cancel_if_asked
+from web.payments.operations.intents import apply, cancel_if_asked, read_soon
 from web.payments.operations.payments import finish, move
 from web.payments.snapshots import Answer, Verdict
 from web.payments.states import AttemptState, PaymentState, transition
@@ -23,9 +23,9 @@ from web.payments.states import AttemptState, PaymentState, transition
 KEY_LIFE = datetime.timedelta(hours=23)
 
 
-def is_key_old(attempt: Attempt) -> bool:
+def is_key_old(attempt: Attempt, *, now: datetime.datetime) -> bool:
     """Return whether Stripe may have forgotten the key: then look before asking again, never a blind POST."""
-    return attempt.sent_at - attempt.first_sent_at > KEY_LIFE
+    return now - attempt.first_sent_at > KEY_LIFE
 
 
 @transaction.atomic(durable=True)
@@ -37,8 +37,9 @@ def begin_create(
     open_attempt = locks.open_attempt(operation=Operation.CREATE_INTENT, payment_id=payment_id)
     if payment.intent_id is not None:
         if open_attempt is not None:  # an event told us of the intent before any answer did
-            transition(open_attempt, AttemptState.SUCCEEDED, now=now)
-            open_attempt.save(update_fields=["state", "state_changed_at"])
+            _close(open_attempt, AttemptState.SUCCEEDED, now=now)
+        if not payment.client_secret_sealed and not payment.is_final:
+            read_soon(payment, now=now)  # an event does not bring the client secret, a read does
         return None
     if open_attempt is None and payment.state not in (PaymentState.REQUESTED, PaymentState.UNKNOWN):
         return None
@@ -55,7 +56,11 @@ def begin_cancel(
     to be created first (the caller sees `intent_id` None and an open attempt of `create_intent`).
     """
     sale, payment = locks.sale_of_payment(payment_id)
+    open_attempt = locks.open_attempt(operation=Operation.CANCEL_INTENT, payment_id=payment_id)
     if payment.state != PaymentState.CANCELLING:
+        if open_attempt is not None and payment.is_final:  # an event told us of the end before any answer did
+            is_done = payment.state == PaymentState.CANCELLED
+            _close(open_attempt, AttemptState.SUCCEEDED if is_done else AttemptState.REFUSED, now=now)
         return None
     if payment.intent_id is None:
         if locks.open_attempt(operation=Operation.CREATE_INTENT, payment_id=payment_id) is None:
@@ -63,8 +68,12 @@ def begin_cancel(
             move(sale, payment, PaymentState.CANCELLED, now=now, actor=history.WORKER)
             finish(sale, now=now, actor=history.WORKER)
         return None
-    open_attempt = locks.open_attempt(operation=Operation.CANCEL_INTENT, payment_id=payment_id)
     return _begin(payment, Operation.CANCEL_INTENT, open_attempt, parameters, lease, now)
+
+
+def _close(attempt: Attempt, state: AttemptState, *, now: datetime.datetime) -> None:
+    transition(attempt, state, now=now)
+    attempt.save(update_fields=["state", "state_changed_at"])
 
 
 def _begin(
@@ -77,10 +86,12 @@ def _begin(
 ) -> Attempt:
     jobs.hold(lease)
     if open_attempt is not None:
-        open_attempt.fence, open_attempt.sent_at = lease.fence, now
-        open_attempt.sends += 1
-        open_attempt.save(update_fields=["fence", "sent_at", "sends"])
         attempt = open_attempt
+        attempt.fence = lease.fence
+        if not is_key_old(attempt, now=now):  # with an old key we shall only look
+            attempt.sent_at = now
+            attempt.sends += 1
+        attempt.save(update_fields=["fence", "sent_at", "sends"])
     else:
         assert payment.account_id is not None
         ordinal = Attempt.objects.filter(operation=operation, payment=payment).count() + 1
@@ -105,9 +116,10 @@ def _begin(
 
 
 @transaction.atomic(durable=True)
-def conclude(*, attempt_id: int, answer: Answer, lease: Lease, now: datetime.datetime) -> Payment:
+def conclude(*, attempt_id: int, answer: Answer, lease: Lease, now: datetime.datetime) -> Verdict:
     """Write down what an attempt got, with its effect on the payment, and end the job where it is certain.
 
+    Returns the verdict that was acted on: a refusal of today's key says nothing of what an earlier send did.
     A fact is a fact: an answer is applied even when this claim of the job was lost meanwhile.
     """
     payment_id = Attempt.objects.values_list("payment_id", flat=True).get(id=attempt_id)
@@ -118,7 +130,7 @@ def conclude(*, attempt_id: int, answer: Answer, lease: Lease, now: datetime.dat
     attempt.error_code = answer.error_code
     verdict = answer.verdict
     if verdict is Verdict.REFUSED and attempt.sends > 1 and answer.http_status in (401, 403):
-        verdict = Verdict.UNKNOWN  # today's key is refused; that says nothing of what an earlier send did
+        verdict = Verdict.UNKNOWN
     if attempt.state in (AttemptState.SUCCEEDED, AttemptState.REFUSED):
         pass  # another holder of the job was told first
     elif verdict is Verdict.DONE:
@@ -149,7 +161,7 @@ def conclude(*, attempt_id: int, answer: Answer, lease: Lease, now: datetime.dat
         cancel_if_asked(payment, now=now)  # somebody cancelled while Stripe was making it
     if verdict in (Verdict.DONE, Verdict.REFUSED):
         jobs.complete(lease, now=now)
-    return payment
+    return verdict
 
 
 def _no_intent_yet(

@@ -20,8 +20,9 @@ FIRST_RETRY_SECONDS = 1.0
 LONGEST_RETRY_SECONDS = 300.0
 
 # Businesses with waiting jobs are found by hopping through the index (one probe each, however many jobs
-# wait), then the first few of each are locked. `turn` counts a business's jobs, those in flight included:
-# taking the lowest turn first serves everybody before it serves anybody twice.
+# wait), then the first few of each are looked at. `turn` counts a business's jobs, those in flight included:
+# taking the lowest turn first serves everybody before it serves anybody twice. Only a few more rows than are
+# wanted are chosen, and of those only the ones that nobody else is claiming at this moment are locked.
 _CLAIM = """
 WITH RECURSIVE waiting(business_id) AS (
     (SELECT business_id FROM payments_job WHERE queue = %(queue)s AND state = 'waiting'
@@ -45,27 +46,31 @@ WITH RECURSIVE waiting(business_id) AS (
         WHERE queue = %(queue)s AND state = 'waiting' AND business_id = waiting.business_id
               AND due_at <= %(now)s
         ORDER BY priority, due_at, id
-        LIMIT greatest(0, least(%(limit)s, %(cap)s - coalesce(in_flight.number, 0)))
-        FOR NO KEY UPDATE SKIP LOCKED
+        LIMIT greatest(0, least(%(spare)s, %(cap)s - coalesce(in_flight.number, 0)))
     ) AS job
     WHERE waiting.business_id IS NOT NULL
 ), expired AS MATERIALIZED (
     SELECT id FROM payments_job
     WHERE queue = %(queue)s AND state = 'running' AND leased_until < %(now)s
-    ORDER BY leased_until LIMIT %(limit)s
-    FOR NO KEY UPDATE SKIP LOCKED
-), chosen AS (
-    SELECT id FROM (
+    ORDER BY leased_until LIMIT %(spare)s
+), chosen AS MATERIALIZED (
+    SELECT id, row_number() OVER (ORDER BY priority, turn, due_at) AS place FROM (
         SELECT id, -1 AS priority, 0 AS turn, %(now)s AS due_at FROM expired
         UNION ALL SELECT id, priority, turn, due_at FROM candidates
     ) AS everything
-    ORDER BY priority, turn, due_at LIMIT %(limit)s
+    ORDER BY priority, turn, due_at LIMIT %(spare)s
+), locked AS MATERIALIZED (
+    SELECT job.id FROM payments_job AS job JOIN chosen USING (id)
+    WHERE (job.state = 'waiting' AND job.due_at <= %(now)s)
+       OR (job.state = 'running' AND job.leased_until < %(now)s)
+    ORDER BY chosen.place LIMIT %(limit)s
+    FOR NO KEY UPDATE OF job SKIP LOCKED
 )
 UPDATE payments_job AS job
 SET state = 'running', fence = job.fence + 1, attempts = job.attempts + 1, worker = %(worker)s,
     started_at = %(now)s,
     leased_until = %(now)s + make_interval(secs => (%(leases)s::jsonb ->> job.name)::double precision)
-FROM chosen WHERE job.id = chosen.id
+FROM locked WHERE job.id = locked.id
 RETURNING job.id, job.public_id, job.name, job.arguments::text, job.fence, job.attempts, job.business_id
 """
 
@@ -85,21 +90,24 @@ def claim(*, queue: str, limit: int, worker: str, now: datetime.datetime) -> lis
     """Claim up to `limit` jobs of a queue, fairly between businesses, expired leases first.
 
     On queues that wait on Stripe a business has a cap in flight, so that one account that hangs cannot
-    take every thread.
+    take every thread. Claims of such a queue take turns, or several at once would each see room.
     """
-    cap = settings.JOBS_IN_FLIGHT_PER_BUSINESS if queue in STRIPE_QUEUES else _NO_CAP
+    is_capped = queue in STRIPE_QUEUES
+    parameters = {
+        "queue": queue,
+        "limit": limit,
+        "spare": 4 * limit + 16,
+        "worker": worker[:100],
+        "now": now,
+        "cap": settings.JOBS_IN_FLIGHT_PER_BUSINESS if is_capped else _NO_CAP,
+        "leases": _LEASES,
+    }
     with transaction.atomic(durable=True), connection.cursor() as cursor:
-        cursor.execute(
-            _CLAIM,
-            {
-                "queue": queue,
-                "limit": limit,
-                "worker": worker[:100],
-                "now": now,
-                "cap": cap,
-                "leases": _LEASES,
-            },
-        )
+        if is_capped:
+            cursor.execute(
+                "SELECT pg_advisory_xact_lock(hashtextextended('paydesk claim ' || %s, 0))", [queue]
+            )
+        cursor.execute(_CLAIM, parameters)
         rows = cursor.fetchall()
     leases = [
         Lease(job_id, public_id, CATALOGUE[name], json.loads(arguments), fence, attempts, business_id)
@@ -149,6 +157,13 @@ def bury(lease: Lease, *, error: str, now: datetime.datetime) -> None:
     Job.objects.filter(id=lease.job_id, fence=lease.fence, state=Job.State.RUNNING).update(
         state=Job.State.DEAD, finished_at=now, leased_until=None, last_error=error[:300]
     )
+
+
+def forget_done(*, before: datetime.datetime, limit: int) -> int:
+    """Delete jobs that were done before a time, some at once; return how many. Dead ones stay."""
+    old = Job.objects.filter(state=Job.State.DONE, finished_at__lt=before).order_by("finished_at")
+    deleted, _by_model = Job.objects.filter(id__in=list(old.values_list("id", flat=True)[:limit])).delete()
+    return deleted
 
 
 def replay(*, now: datetime.datetime, name: str | None = None, job_ids: list[int] | None = None) -> int:

@@ -6,7 +6,6 @@ import datetime
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
 
 import structlog
 from django.db import connection, transaction
@@ -67,60 +66,76 @@ def store(*, account_id: int, event: Arrived, now: datetime.datetime) -> bool:
 Interpreter = Callable[[InboxEvent], IntentSnapshot | CardFacts | None]
 
 
+@dataclass(slots=True)
+class _Work:
+    """An event with what it tells: in our own terms, or why that cannot be said; and the sale that it is about."""
+
+    event: InboxEvent
+    told: IntentSnapshot | CardFacts | Exception | None
+    reference: str = ""
+
+    @property
+    def order(self) -> tuple[str, datetime.datetime, int]:
+        return self.reference, self.event.occurred_at, self.event.id
+
+
 @transaction.atomic(durable=True)
 def apply_batch(*, interpret: Interpreter, now: datetime.datetime, limit: int = BATCH) -> int:
     """Claim due events, apply them grouped by sale, and return how many were claimed.
 
-    Each group runs in a savepoint of its own: one that raises is tried again later, alone, and does not
-    hold up the others. Dying anywhere in here leaves every event of the batch as it was.
+    Each group runs in a savepoint of its own. If one of its events raises, the group's events run again one
+    by one, and only those that raise are tried again later. Dying anywhere in here leaves every event of the
+    batch as it was.
     """
     events = list(
         InboxEvent.objects.select_for_update(skip_locked=True, no_key=True)
         .filter(state=InboxEvent.State.RECEIVED, due_at__lte=now)
         .order_by("due_at", "id")[:limit]
     )
-    work = [(event, *_interpreted(event, interpret)) for event in events]
+    work = [_interpreted(event, interpret) for event in events]
     # Sales in ascending order of their references: two batches at once can wait for each other, never deadlock.
-    work.sort(key=lambda entry: (str(entry[2]), entry[0].occurred_at, entry[0].id))
-    for _reference, group in groupby(work, key=lambda entry: str(entry[2])):
-        entries = list(group)
-        try:
-            with transaction.atomic():
-                for event, snapshot, _ in entries:
-                    _apply(event, snapshot, now=now)
-        except Exception as error:
-            log.exception("inbox.failed", events=[event.event_id for event, _, _ in entries])
-            for event, _, _ in entries:
-                _put_off(event, error, now=now)
+    work.sort(key=lambda one: one.order)
+    for _reference, group in groupby(work, key=lambda one: one.reference):
+        _apply_group(list(group), now=now)
     InboxEvent.objects.bulk_update(
         events, ["state", "tries", "due_at", "error", "settled_at", "payment"], batch_size=BATCH
     )
     return len(events)
 
 
-def _interpreted(event: InboxEvent, interpret: Interpreter) -> tuple[Any, Any]:
-    """Return the event's snapshot and its sale's reference; the exception itself where it can't be read."""
+def _apply_group(group: list[_Work], *, now: datetime.datetime) -> None:
     try:
-        snapshot = interpret(event)
-    except Exception as error:  # noqa: BLE001 - an odd shape must not hold up the batch; raised again in its turn
-        return error, event.id
-    if snapshot is None:
-        return None, ""
-    payment = intents.find(account_id=event.account_id, snapshot=snapshot)
-    return snapshot, payment.cart_reference if payment else ""
+        with transaction.atomic():
+            for one in group:
+                _apply(one, now=now)
+    except Exception as error:
+        if len(group) > 1:
+            for one in group:
+                _apply_group([one], now=now)
+        else:
+            log.exception("inbox.failed", event_id=group[0].event.event_id)
+            _put_off(group[0].event, error, now=now)
 
 
-def _apply(
-    event: InboxEvent, snapshot: IntentSnapshot | CardFacts | Exception | None, *, now: datetime.datetime
-) -> None:
-    if isinstance(snapshot, Exception):
-        raise snapshot
+def _interpreted(event: InboxEvent, interpret: Interpreter) -> _Work:
+    """Say what an event tells; an event that cannot be read keeps its exception, to be raised in its turn."""
+    try:
+        told = interpret(event)
+        payment = None if told is None else intents.find(account_id=event.account_id, snapshot=told)
+    except Exception as error:  # noqa: BLE001 - an odd shape must not hold up the batch
+        return _Work(event, error, reference=f"unreadable {event.id}")
+    return _Work(event, told, reference=str(payment.cart_reference) if payment else "")
+
+
+def _apply(one: _Work, *, now: datetime.datetime) -> None:
+    event, told = one.event, one.told
+    if isinstance(told, Exception):
+        raise told
     payment = None
-    if isinstance(snapshot, CardFacts):
-        payment = intents.learn_card(account_id=event.account_id, facts=snapshot)
-    elif snapshot is not None:
-        payment = intents.settle(account_id=event.account_id, snapshot=snapshot, now=now)
-    event.tries += 1
+    if isinstance(told, CardFacts):
+        payment = intents.learn_card(account_id=event.account_id, facts=told)
+    elif told is not None:
+        payment = intents.settle(account_id=event.account_id, snapshot=told, now=now)
     event.settled_at, event.error = now, ""
     event.state = InboxEvent.State.IGNORED if payment is None else InboxEvent.State.APPLIED
     event.payment = payment
@@ -151,6 +166,13 @@ def _put_off(event: InboxEvent, error: Exception, *, now: datetime.datetime) -> 
     else:
         event.state = InboxEvent.State.RECEIVED
         event.due_at = now + datetime.timedelta(seconds=min(FIRST_RETRY_SECONDS * 2**event.tries, 600))
+
+
+def replay(*, now: datetime.datetime) -> int:
+    """Let events that were given up be tried again; return how many."""
+    return InboxEvent.objects.filter(state=InboxEvent.State.DEAD).update(
+        state=InboxEvent.State.RECEIVED, tries=0, due_at=now, settled_at=None
+    )
 
 
 def has_due(*, now: datetime.datetime) -> bool:

@@ -40,8 +40,12 @@ from web.payments.money import Money, largest_charge, smallest_charge
 from web.payments.operations.carts import BuyerIncomplete, CartNotFound, CartTooLarge, hash_policy
 from web.payments.operations.payments import commit, finish, freeze, move, next_check
 from web.payments.queries.quotes import quote
-from web.payments.snapshots import CardFacts, IntentSnapshot
-from web.payments.states import CANCELLABLE, FINAL, CartState, PaymentState
+from web.payments.snapshots import CardFacts, IntentSnapshot, Source
+from web.payments.states import CANCELLABLE, FINAL, PAYMENT_EDGES, CartState, PaymentState
+
+SHORTEST_BETWEEN_READS = datetime.timedelta(seconds=1)
+# Stripe keeps an intent open for ever; a customer who has not paid for a day has left.
+ABANDONED_AFTER = datetime.timedelta(hours=24)
 
 
 class EmptyCart(Refusal):
@@ -226,7 +230,12 @@ def _account_in_use(business: Business) -> tuple[StripeAccount, PaymentSettings]
 
 
 def _enqueue_for(
-    kind: JobKind, payment: Payment, *, now: datetime.datetime, priority: int = PERSON_WAITS
+    kind: JobKind,
+    payment: Payment,
+    *,
+    now: datetime.datetime,
+    priority: int = PERSON_WAITS,
+    due_at: datetime.datetime | None = None,
 ) -> None:
     enqueue(
         kind,
@@ -235,6 +244,7 @@ def _enqueue_for(
         payment_id=payment.id,
         dedup_key=f"payment:{payment.id}",
         priority=priority,
+        due_at=due_at,
         now=now,
     )
 
@@ -252,6 +262,11 @@ def request_cancel(*, payment_id: int, now: datetime.datetime, actor: str) -> Pa
     return payment
 
 
+def read_soon(payment: Payment, *, now: datetime.datetime) -> None:
+    """Queue a read of the payment, in the transaction at hand."""
+    _enqueue_for(READ_INTENT, payment, now=now)
+
+
 def cancel_if_asked(payment: Payment, *, now: datetime.datetime) -> None:
     """Queue the cancellation of a payment that waits for it, in the transaction at hand."""
     if payment.state == PaymentState.CANCELLING:
@@ -261,14 +276,32 @@ def cancel_if_asked(payment: Payment, *, now: datetime.datetime) -> None:
 @transaction.atomic
 def request_read(*, payment_id: int, now: datetime.datetime, priority: int = PERSON_WAITS) -> None:
     """Ask for the payment to be read at Stripe, because somebody came back and no event has."""
-    payment = Payment.objects.get(id=payment_id)
-    if payment.state not in FINAL and payment.intent_id:
-        _enqueue_for(READ_INTENT, payment, now=now, priority=priority)
+    payment = Payment.objects.select_for_update(no_key=True).get(id=payment_id)
+    if payment.state in FINAL or not payment.intent_id:
+        return
+    # However often a page asks, a payment is read once a second at most: Stripe's budget is everybody's.
+    at = now if payment.read_at is None else max(now, payment.read_at + SHORTEST_BETWEEN_READS)
+    payment.read_at = at
+    payment.save(update_fields=["read_at"])
+    _enqueue_for(READ_INTENT, payment, now=now, priority=priority, due_at=at)
+
+
+def check_again(*, limit: int, now: datetime.datetime) -> int:
+    """Queue the next step for payments that have been silent for too long; return how many.
+
+    One that has waited for its customer for a day is given up: its cancellation is asked for, and the cart
+    is free once Stripe says so. Dying in between costs one round: the payment is due again.
+    """
+    due = _put_off_checks(limit=limit, now=now)
+    for payment in due:
+        is_idle = payment.state in (PaymentState.AWAITING, PaymentState.DECLINED)
+        if is_idle and now - payment.state_changed_at > ABANDONED_AFTER:
+            request_cancel(payment_id=payment.id, now=now, actor=history.WORKER)
+    return len(due)
 
 
 @transaction.atomic
-def check_again(*, limit: int, now: datetime.datetime) -> int:
-    """Queue the next step for payments that have been silent for too long; return how many."""
+def _put_off_checks(*, limit: int, now: datetime.datetime) -> list[Payment]:
     due = list(
         Payment.objects.select_for_update(skip_locked=True, no_key=True)
         .filter(next_check_at__lte=now)
@@ -285,7 +318,7 @@ def check_again(*, limit: int, now: datetime.datetime) -> int:
         else:
             kind = CREATE_INTENT
         _enqueue_for(kind, payment, now=now, priority=NOBODY_WAITS)
-    return len(due)
+    return due
 
 
 # --- what comes back --------------------------------------------------------------------------------
@@ -315,7 +348,8 @@ def learn_card(*, account_id: int, facts: CardFacts) -> Payment | None:
     if found is None:
         return None
     _sale, payment = locks.sale_of_payment(found.id)
-    if payment.intent_id in (None, facts.intent_id):
+    is_newer = facts.is_paid or not payment.is_final  # a late failure must not replace the card that paid
+    if is_newer and payment.intent_id in (None, facts.intent_id):
         payment.charge_id = facts.charge_id
         payment.card_brand, payment.card_last4 = facts.card_brand, facts.card_last4
         payment.save(update_fields=["charge_id", "card_brand", "card_last4"])
@@ -345,14 +379,16 @@ def apply(
     if snapshot.client_secret and payment.state not in FINAL:
         payment.client_secret_sealed = seal(snapshot.client_secret)
     target = _target(sale, payment, snapshot)
-    is_stale = (
+    is_stale = snapshot.source is Source.EVENT and (
         snapshot.occurred_at is not None
         and payment.snapshot_at is not None
         and snapshot.occurred_at <= payment.snapshot_at  # whole seconds: a tie proves nothing
         and target not in FINAL
     )
+    is_odd = snapshot.source is Source.EVENT and (payment.state, target) not in PAYMENT_EDGES
+    is_stale = is_stale or (is_odd and target not in FINAL)
     if is_stale and target != payment.state and payment.state not in FINAL:
-        _enqueue_for(READ_INTENT, payment, now=now)  # old news that disagrees: ask instead of guessing
+        read_soon(payment, now=now)  # old or odd news that disagrees: ask instead of guessing
     if not is_stale and payment.state not in FINAL:
         _copy_facts(payment, snapshot)
     if is_stale or target == payment.state:

@@ -6,6 +6,7 @@ import datetime
 from dataclasses import dataclass
 
 from django.db import connection
+from django.db.models import Count
 
 from web.payments.jobs import QUEUES
 from web.payments.models import InboxEvent, Job
@@ -46,9 +47,11 @@ def depths(*, now: datetime.datetime) -> list[QueueDepth]:
     ]
 
 
-def inbox_waiting() -> int:
-    """Return how many of Stripe's events are stored and not applied yet."""
-    return InboxEvent.objects.filter(state=InboxEvent.State.RECEIVED).count()
+def inbox_depth() -> tuple[int, int]:
+    """Return how many of Stripe's events are stored and not applied yet, and how many were given up."""
+    events = InboxEvent.objects.filter(state__in=[InboxEvent.State.RECEIVED, InboxEvent.State.DEAD])
+    counts = dict(events.values_list("state").annotate(number=Count("id")))
+    return counts.get(InboxEvent.State.RECEIVED, 0), counts.get(InboxEvent.State.DEAD, 0)
 
 
 def dead_jobs(*, limit: int) -> list[Job]:

@@ -10,8 +10,9 @@ from django.db import transaction
 from django.utils import timezone
 
 from web.payments.bell import bell
-from web.payments.jobs import CATALOGUE
+from web.payments.jobs import CATALOGUE, Queue
 from web.payments.operations import backlog as operations
+from web.payments.operations import inbox
 from web.payments.queries import backlog
 
 
@@ -29,13 +30,17 @@ class Command(BaseCommand):
         replay.add_argument("job_ids", nargs="*", type=int, help="ids as `jobs dead` lists them")
         replay.add_argument("--name", choices=sorted(CATALOGUE), help="all dead jobs of this name")
         replay.add_argument("--all", action="store_true", help="all dead jobs")
+        replay.add_argument("--inbox", action="store_true", help="Stripe's events that were given up")
 
     def handle(self, *args: Any, **options: Any) -> None:
         match options["action"]:
             case "dead":
                 self._dead(options["limit"])
             case "replay":
-                self._replay(options["job_ids"], options["name"], everything=options["all"])
+                if options["inbox"]:
+                    self._replay_inbox()
+                else:
+                    self._replay(options["job_ids"], options["name"], everything=options["all"])
             case _:
                 self._depth()
 
@@ -46,7 +51,8 @@ class Command(BaseCommand):
             self.stdout.write(
                 f"{row.queue:<14}{row.due:>8}{row.later:>8}{row.running:>9}{row.dead:>7}  {oldest}"
             )
-        self.stdout.write(f"inbox: {backlog.inbox_waiting()} events wait")
+        waiting, dead = backlog.inbox_depth()
+        self.stdout.write(f"inbox: {waiting} events wait, {dead} were given up")
 
     def _dead(self, limit: int) -> None:
         jobs = backlog.dead_jobs(limit=limit)
@@ -58,9 +64,15 @@ class Command(BaseCommand):
         if not jobs:
             self.stdout.write("No job is dead.")
 
+    def _replay_inbox(self) -> None:
+        count = inbox.replay(now=timezone.now())
+        bell.ring(Queue.WEBHOOKS)
+        bell.wait_until_rung(seconds=2)
+        self.stdout.write(f"{count} events wait again.")
+
     def _replay(self, job_ids: list[int], name: str | None, *, everything: bool) -> None:
         if not (job_ids or name or everything):
-            raise CommandError("Say which: job ids, --name, or --all.")
+            raise CommandError("Say which: job ids, --name, --all, or --inbox.")
         with transaction.atomic():
             count = operations.replay(now=timezone.now(), name=name, job_ids=job_ids or None)
         for queue in operations.due_queues(now=timezone.now()):
