@@ -50,6 +50,8 @@ class Derivation:
         fields = self.fields(cls)
         if cls.__name__.endswith("PaymentMethodData"):
             fields["fields"]["card"] = self.shape(getattr(stripe.params, _CARD_CLASS))
+            kinds = fields["fields"]["type"]["enum"]
+            fields["fields"]["type"] = {"enum": sorted({*kinds, "card"})}
         content = orjson.dumps(fields, option=orjson.OPT_SORT_KEYS)
         name = self._names.setdefault(content, cls.__name__)
         self.shapes[name] = fields
