@@ -62,7 +62,7 @@ def test_every_part_runs_and_ends(checkout: Path, short_tmp: Path) -> None:
     with Stack(say=lambda _line: None) as stack:
         names = [process.name for process in stack.processes()]
         pids = [process.pid for process in stack.processes()]
-        assert names == ["sandbox", "web", "worker-stripe-1", "worker-ledger-1", "beat"]
+        assert names == ["sandbox", "web", "worker-stripe-1", "worker-mail-1", "worker-ledger-1", "beat"]
         assert processes.answers(f"{stack.urls.web}/healthz")
         assert "ran migrate --noinput" in (stack.run_dir / "migrate.log").read_text()
         logs = stack.run_dir

@@ -20,8 +20,8 @@ def api_error(status: int, error: dict[str, Any] | None, **headers: str) -> stri
     from stripe._api_requestor import _APIRequestor
 
     body = json.dumps({"error": error}) if error is not None else "<html>bad gateway</html>"
+    requestor: Any = _APIRequestor
     with pytest.raises(stripe.StripeError) as caught:
-        requestor: Any = _APIRequestor
         requestor._global_instance()._interpret_response(
             body.encode(), status, {"request-id": "req_1", **headers}, "V1"
         )
