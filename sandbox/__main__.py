@@ -9,7 +9,7 @@ import signal
 from aiohttp import web
 
 from sandbox import api, control, pages, playing
-from sandbox.server import Sandbox
+from sandbox.server import HOT_OBJECTS, Sandbox
 from sandbox.store import Store
 
 assert api.__all__  # importing the package is what registers the operations
@@ -27,6 +27,9 @@ def arguments() -> argparse.Namespace:
         "--webhook-retry-base-ms", type=int, default=500, help="first pause, doubled each time"
     )
     parser.add_argument(
+        "--hot-objects", type=int, default=HOT_OBJECTS, help="kept in memory; the others stay in the file"
+    )
+    parser.add_argument(
         "--lock-conflicts",
         action="store_true",
         help="answer concurrent writes to one object with 429 lock_timeout",
@@ -41,6 +44,7 @@ async def serve(settings: argparse.Namespace) -> None:
         latency_ms=settings.latency_ms,
         retry_base_ms=settings.webhook_retry_base_ms,
         lock_conflicts=settings.lock_conflicts,
+        hot_objects=settings.hot_objects,
     )
 
     async def dispatch(request: web.BaseRequest) -> web.StreamResponse:

@@ -206,7 +206,7 @@ async def roll(sandbox: Sandbox, given: Obj, ids: list[str], _: str) -> Obj:
 @action("POST", "reset")
 async def reset(sandbox: Sandbox, _: Obj, __: list[str], ___: str) -> Obj:
     """Forget every object, event, delivery, key and fault; the clock keeps its time."""
-    sandbox.world.books.clear()
+    sandbox.world.clear()
     sandbox.sender.clear()
     sandbox.keys.clear()
     sandbox.faults.clear()

@@ -26,6 +26,7 @@ from sandbox.store import Store
 from sandbox.webhooks import Sender
 from sandbox.world import Obj, World, request_id
 
+HOT_OBJECTS = 20_000  # kept in memory, about 5 kB each; the others are read back from the file
 HANG_SECONDS = 120.0  # longer than any client's patience (the SDK's own is 80 s)
 CORS = {
     "Access-Control-Allow-Origin": "*",
@@ -55,13 +56,19 @@ class Sandbox:
     """Everything of one running sandbox."""
 
     def __init__(
-        self, store: Store, *, latency_ms: int = 0, retry_base_ms: int = 500, lock_conflicts: bool = False
+        self,
+        store: Store,
+        *,
+        latency_ms: int = 0,
+        retry_base_ms: int = 500,
+        lock_conflicts: bool = False,
+        hot_objects: int = HOT_OBJECTS,
     ) -> None:
         meta = {row_id: orjson.loads(body) for _, row_id, _, body in store.load("meta")}
         self.store = store
         self.clock = Clock(meta.get("clock", 0.0))
         self.revoked: set[str] = set(meta.get("revoked", []))
-        self.world = World(store, self.clock)
+        self.world = World(store, self.clock, hot_objects)
         self.world.load()
         self.keys = Keys(self.world)
         self.faults = Faults()

@@ -7,7 +7,8 @@ from sandbox.errors import invalid
 from sandbox.ids import kind_of
 from sandbox.operations import VIEWS
 from sandbox.params import bounds as params_bounds
-from sandbox.world import Obj, Shelf, Tx
+from sandbox.shelves import INDEXED, Shelf
+from sandbox.world import Obj, Tx
 
 MAX_DEPTH = 4  # Stripe's limit on one expand path
 DEFAULT_LIMIT, MAX_LIMIT = 10, 100
@@ -168,9 +169,15 @@ def page(
     params: Mapping[str, Any],
     url: str,
     keep: Callable[[Obj], bool] = lambda _: True,
+    *,
+    by: tuple[str, ...] = (),
     among: list[Obj] | None = None,
 ) -> Obj:
-    """Return one page of a list, newest first, by Stripe's cursors; of all of a kind, or ``among`` those given."""
+    """Return one page of a list, newest first, by Stripe's cursors.
+
+    ``by`` names the filters that are equal to a field of the same name; ``among`` gives the objects, newest first, when
+    they are not all of a kind.
+    """
     limit = params.get("limit", DEFAULT_LIMIT)
     if not 1 <= limit <= MAX_LIMIT:
         word = "greater than or equal to 1" if limit < 1 else f"less than or equal to {MAX_LIMIT}"
@@ -178,17 +185,17 @@ def page(
     after, before = params.get("starting_after"), params.get("ending_before")
     if after and before:
         raise invalid("You can only pass one of these parameters: starting_after, ending_before.")
-    shelf = tx.book.shelf(kind) if among is None else _aside(among)
+    wanted = {name: params[name] for name in by if name in params}
+    shelf = tx.book.shelf(kind)
     for name, cursor in (("starting_after", after), ("ending_before", before)):
-        if cursor and cursor not in shelf.seqs:
+        if cursor and shelf.place(cursor) is None:
             raise invalid(f"No such {kind}: '{cursor}'", name, "resource_missing")
     bounds = params_bounds(params.get("created"))
-    source = shelf.oldest_first(before) if before else shelf.newest_first(after)
     found: list[Obj] = []
-    for obj in source:
+    for obj in _candidates(shelf, kind, wanted, among, after, before):
         if bounds and not within(obj["created"], bounds):
             continue
-        if keep(obj):
+        if all(obj.get(name) == value for name, value in wanted.items()) and keep(obj):
             found.append(obj)
             if len(found) > limit:
                 break
@@ -202,12 +209,19 @@ def page(
     }
 
 
-def _aside(objects: list[Obj]) -> Shelf:
-    """Return a shelf of its own for objects given newest first."""
-    shelf = Shelf()
-    for seq, obj in enumerate(reversed(objects)):
-        shelf.put(obj, seq)
-    return shelf
+def _candidates(
+    shelf: Shelf, kind: str, wanted: Obj, among: list[Obj] | None, after: str | None, before: str | None
+) -> Iterable[Obj]:
+    """Return the objects a page may show, in its direction: by an index where a filter has one."""
+    name = next((name for name in wanted if name in INDEXED.get(kind, ())), None)
+    if among is None and name is None:
+        return shelf.oldest_first(before) if before else shelf.newest_first(after)
+    found = among if among is not None else shelf.find(str(name), wanted[str(name)])[::-1]
+    if before:
+        edge = shelf.place(before) or 0
+        return [obj for obj in reversed(found) if shelf.seqs[obj["id"]] > edge]
+    edge = (shelf.place(after) if after else None) or 0
+    return [obj for obj in found if not edge or shelf.seqs[obj["id"]] < edge]
 
 
 def within(moment: int, bounds: Mapping[str, int]) -> bool:

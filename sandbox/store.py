@@ -9,6 +9,7 @@ cheap.
 
 import asyncio
 import sqlite3
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 _SCHEMA = """
@@ -22,6 +23,7 @@ CREATE TABLE IF NOT EXISTS rows (
 ) WITHOUT ROWID;
 """
 _PUT = "INSERT OR REPLACE INTO rows (space, account, id, seq, body) VALUES (?, ?, ?, ?, ?)"
+_GET = "SELECT body FROM rows WHERE space = ? AND account = ? AND id = ?"
 _DROP = "DELETE FROM rows WHERE space = ? AND account = ? AND id = ?"
 
 Row = tuple[str, str, str, int, bytes | None]
@@ -36,16 +38,32 @@ class Store:
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=OFF")
         self._db.executescript(_SCHEMA)
+        #: Only a file can be read while it is written; memory alone keeps everything in memory.
+        self.can_read = path != ":memory:"
+        self._reader = sqlite3.connect(path, isolation_level=None) if self.can_read else self._db
+        #: The number of the commit that takes what is written now.
+        self.generation = 1
+        #: Called with the number of a commit once the file has it.
+        self.on_settled: Callable[[int], None] = lambda _: None
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
         self._waiting: list[Row] = []
         self._next: asyncio.Future[None] | None = None
         self._current: asyncio.Future[None] | None = None
 
-    def load(self, space: str) -> list[tuple[str, str, int, bytes]]:
-        """Return ``(account, id, seq, body)`` of a space in the order of first writing."""
-        return self._db.execute(
-            "SELECT account, id, seq, body FROM rows WHERE space = ? ORDER BY seq", (space,)
-        ).fetchall()
+    def load(self, space: str) -> Iterator[tuple[str, str, int, bytes]]:
+        """Yield ``(account, id, seq, body)`` of a space in the order of first writing."""
+        places = self._reader.execute(
+            "SELECT seq, account, id FROM rows WHERE space = ? ORDER BY seq", (space,)
+        )
+        for seq, account, row_id in places.fetchall():
+            body = self.read(space, account, row_id)
+            if body is not None:
+                yield account, row_id, seq, body
+
+    def read(self, space: str, account: str, row_id: str) -> bytes | None:
+        """Return the body of one row that was committed."""
+        row = self._reader.execute(_GET, (space, account, row_id)).fetchone()
+        return None if row is None else row[0]
 
     def write(self, rows: list[Row]) -> None:
         """Queue rows for the next commit; ``await settled()`` to know that they are safe."""
@@ -72,15 +90,20 @@ class Store:
         await self.settled()
         self._thread.shutdown(wait=True)
         self._db.close()
+        if self.can_read:
+            self._reader.close()
 
     def _start(self) -> None:
         batch, self._waiting = self._waiting, []
+        self.generation += 1
         self._current, self._next = self._next, None
         job = asyncio.get_running_loop().run_in_executor(self._thread, self._commit, batch)
         job.add_done_callback(self._done)
 
     def _done(self, job: asyncio.Future[None]) -> None:
         finished, self._current = self._current, None
+        if job.exception() is None:
+            self.on_settled(self.generation - 1)
         if self._next is not None:
             self._start()
         if finished is None or finished.done():

@@ -5,8 +5,8 @@ book,
 and a transaction that is refused leaves no trace. Operations run without awaiting, hence one at a time.
 """
 
-from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -15,113 +15,23 @@ from sandbox import API_VERSION
 from sandbox.clock import Clock
 from sandbox.errors import missing
 from sandbox.ids import new_id, token
+from sandbox.shelves import Book, Obj, Shelf
 from sandbox.store import Row, Store
 
-Obj = dict[str, Any]
+__all__ = ["Book", "Obj", "Shelf", "Tx", "World", "request_id"]
 
-#: Fields looked up often; an index may hold too much (readers filter again), never too little.
-_INDEXED = {
-    "charge": ("payment_intent", "payment_method"),
-    "refund": ("charge", "payment_intent"),
-    "balance_transaction": ("source",),
-    "payment_method": ("customer",),
-    "dispute": ("charge", "payment_intent"),
-    "setup_attempt": ("setup_intent",),
-}
-
-
-class Shelf:
-    """The objects of one kind in one account, in order of creation."""
-
-    def __init__(self) -> None:
-        self.items: dict[str, Obj] = {}
-        self.seqs: dict[str, int] = {}
-        self._order: list[tuple[int, str]] = []
-        self._index: dict[tuple[str, str], list[str]] = {}
-
-    def put(self, obj: Obj, seq: int) -> None:
-        """Store or replace an object; its place in the order is that of its first storing."""
-        object_id = obj["id"]
-        old = self.items.get(object_id)
-        if old is None:
-            self.seqs[object_id] = seq
-            self._order.append((seq, object_id))
-        self.items[object_id] = obj
-        for name in _INDEXED.get(obj["object"], ()):
-            value = obj.get(name)
-            if value is not None and (old is None or old.get(name) != value):
-                self._index.setdefault((name, value), []).append(object_id)
-
-    def get(self, object_id: str) -> Obj | None:
-        """Return an object."""
-        return self.items.get(object_id)
-
-    def values(self) -> Iterator[Obj]:
-        """Yield every object, oldest first."""
-        for _, object_id in self._order:
-            obj = self.get(object_id)
-            if obj is not None:
-                yield obj
-
-    def __contains__(self, object_id: object) -> bool:
-        """Return whether the object is here."""
-        return object_id in self.items
-
-    def drop(self, object_id: str) -> None:
-        """Forget an object; its place in the order stays and is skipped."""
-        self.items.pop(object_id, None)
-
-    def find(self, name: str, value: str) -> list[Obj]:
-        """Return the objects whose indexed field has that value, oldest first."""
-        ids = dict.fromkeys(self._index.get((name, value), ()))
-        found = [self.items[i] for i in ids if i in self.items and self.items[i].get(name) == value]
-        return sorted(found, key=lambda obj: self.seqs[obj["id"]])
-
-    def newest_first(self, after: str | None = None) -> Iterator[Obj]:
-        """Yield objects from the newest, or from the one created before ``after``."""
-        at = bisect_left(self._order, (self.seqs[after], "")) if after else len(self._order)
-        for index in range(at - 1, -1, -1):
-            obj = self.get(self._order[index][1])
-            if obj is not None:
-                yield obj
-
-    def oldest_first(self, after: str) -> Iterator[Obj]:
-        """Yield the objects created after ``after``, oldest first."""
-        for index in range(bisect_left(self._order, (self.seqs[after], "")) + 1, len(self._order)):
-            obj = self.get(self._order[index][1])
-            if obj is not None:
-                yield obj
-
-
-class Book:
-    """Everything one Stripe account has."""
-
-    def __init__(self, slug: str) -> None:
-        self.slug = slug
-        self.shelves: dict[str, Shelf] = {}
-        #: Currency -> sum of all balance transactions, net of fees.
-        self.totals: dict[str, int] = {}
-
-    def shelf(self, kind: str) -> Shelf:
-        """Return the shelf of a kind, empty at first."""
-        found = self.shelves.get(kind)
-        if found is None:
-            found = self.shelves[kind] = Shelf()
-        return found
-
-    def store(self, kind: str, obj: Obj, seq: int) -> None:
-        """Put an object on its shelf, and count what it does to the balance when it is new."""
-        shelf = self.shelf(kind)
-        if kind == "balance_transaction" and obj["id"] not in shelf.seqs:
-            self.totals[obj["currency"]] = self.totals.get(obj["currency"], 0) + obj["net"]
-        shelf.put(obj, seq)
+#: Kinds of which there are few, and which every event looks at: they stay in memory.
+_ALWAYS_HOT = frozenset({"webhook_endpoint", "payment_method_domain"})
 
 
 class World:
     """All accounts, the clock and the file they are kept in."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(self, store: Store, clock: Clock, hot_objects: int) -> None:
         self.store = store
+        store.on_settled = self._cool
+        self._hot_objects = hot_objects
+        self._hot: deque[tuple[int, Shelf, Obj]] = deque()
         self.clock = clock
         self.books: dict[str, Book] = {}
         self._seq = 0
@@ -138,14 +48,42 @@ class World:
         """Read the objects of every account back into memory."""
         for account, _, seq, body in self.store.load("object"):
             obj = orjson.loads(body)
-            self.book(account).store(obj["object"], obj, seq)
+            self.put(self.book(account), obj["object"], obj, seq)
             self._seq = max(self._seq, seq)
+            self._cool(0)
+
+    def put(self, book: Book, kind: str, obj: Obj, seq: int) -> None:
+        """Put an object into a book and remember its age in memory."""
+        shelf = book.put(kind, obj, seq)
+        if self.store.can_read and kind not in _ALWAYS_HOT and not kind.startswith("sandbox."):
+            self._hot.append((self.store.generation, shelf, obj))
+
+    def _cool(self, settled: int) -> None:
+        """Let the oldest objects leave memory that the file has, when there are too many."""
+        while len(self._hot) > self._hot_objects and self._hot[0][0] <= settled:
+            _, shelf, obj = self._hot.popleft()
+            shelf.cool(obj["id"], obj)
+
+    def clear(self) -> None:
+        """Forget every account."""
+        self.books.clear()
+        self._hot.clear()
+
+    def prune_events(self, oldest: float) -> list[tuple[str, str]]:
+        """Forget the events created before ``oldest``; returns the account and id of each."""
+        gone = [
+            (slug, event_id)
+            for slug, book in self.books.items()
+            for event_id in book.shelf("event").prune(lambda event: event["created"] < oldest)
+        ]
+        self.store.write([("object", slug, event_id, 0, None) for slug, event_id in gone])
+        return gone
 
     def book(self, slug: str) -> Book:
         """Return an account's book; the first use of a key opens it."""
         found = self.books.get(slug)
         if found is None:
-            found = self.books[slug] = Book(slug)
+            found = self.books[slug] = Book(slug, self.store)
         return found
 
     def next_seq(self) -> int:
@@ -262,7 +200,7 @@ class Tx:
             shelf.drop(object_id)
             return ("object", self.book.slug, object_id, 0, None)
         seq = shelf.seqs.get(object_id) or self.world.next_seq()
-        self.book.store(kind, obj, seq)
+        self.world.put(self.book, kind, obj, seq)
         return ("object", self.book.slug, object_id, seq, orjson.dumps(obj))
 
 

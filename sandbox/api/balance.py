@@ -116,7 +116,6 @@ def shown(tx: Tx, entry: Obj) -> Obj:
 @operation("balance_transactions.list", "GET", "/v1/balance_transactions")
 def list_all(tx: Tx, params: Obj) -> Obj:
     """List balance transactions; by ``payout``, those that an automatic payout held."""
-    wanted = {name: params[name] for name in ("currency", "source", "type") if name in params}
     held: list[Obj] | None = None
     if "payout" in params:
         payout = tx.need("payout", params["payout"], "payout")
@@ -132,7 +131,7 @@ def list_all(tx: Tx, params: Obj) -> Obj:
         "balance_transaction",
         params,
         "/v1/balance_transactions",
-        lambda entry: all(entry[name] == value for name, value in wanted.items()),
+        by=("source", "currency", "type"),
         among=held,
     )
 

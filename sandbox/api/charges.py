@@ -156,10 +156,7 @@ def _details(tx: Tx, intent: Obj, method: Obj, card: Card, paid: bool, challenge
 @operation("charges.list", "GET", "/v1/charges")
 def list_all(tx: Tx, params: Obj) -> Obj:
     """List charges, by customer or payment intent."""
-    wanted = {n: params[n] for n in ("customer", "payment_intent", "transfer_group") if n in params}
-    return page(
-        tx, "charge", params, "/v1/charges", lambda charge: all(charge[n] == v for n, v in wanted.items())
-    )
+    return page(tx, "charge", params, "/v1/charges", by=("payment_intent", "customer", "transfer_group"))
 
 
 @operation("charges.retrieve", "GET", "/v1/charges/{}")

@@ -152,8 +152,7 @@ def verdict(tx: Tx, dispute_id: str) -> None:
 @operation("disputes.list", "GET", "/v1/disputes")
 def list_all(tx: Tx, params: Obj) -> Obj:
     """List disputes, by charge or payment intent."""
-    wanted = {name: params[name] for name in ("charge", "payment_intent") if name in params}
-    return page(tx, "dispute", params, "/v1/disputes", lambda d: all(d[n] == v for n, v in wanted.items()))
+    return page(tx, "dispute", params, "/v1/disputes", by=("charge", "payment_intent"))
 
 
 @operation("disputes.retrieve", "GET", "/v1/disputes/{}")
@@ -210,11 +209,8 @@ def close(tx: Tx, _: Obj, dispute_id: str) -> Obj:
 @operation("radar.early_fraud_warnings.list", "GET", "/v1/radar/early_fraud_warnings")
 def list_warnings(tx: Tx, params: Obj) -> Obj:
     """List issuers' warnings, by charge or payment intent."""
-    wanted = {name: params[name] for name in ("charge", "payment_intent") if name in params}
     url = "/v1/radar/early_fraud_warnings"
-    return page(
-        tx, "radar.early_fraud_warning", params, url, lambda w: all(w[n] == v for n, v in wanted.items())
-    )
+    return page(tx, "radar.early_fraud_warning", params, url, by=("charge", "payment_intent"))
 
 
 @operation("radar.early_fraud_warnings.retrieve", "GET", "/v1/radar/early_fraud_warnings/{}")

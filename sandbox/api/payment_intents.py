@@ -122,14 +122,7 @@ def retrieve(tx: Tx, params: Obj, intent_id: str) -> Obj:
 @operation("payment_intents.list", "GET", "/v1/payment_intents")
 def list_all(tx: Tx, params: Obj) -> Obj:
     """List intents, by customer or time."""
-    customer = params.get("customer")
-    return page(
-        tx,
-        "payment_intent",
-        params,
-        "/v1/payment_intents",
-        lambda intent: customer in (None, intent["customer"]),
-    )
+    return page(tx, "payment_intent", params, "/v1/payment_intents", by=("customer", "customer_account"))
 
 
 @operation("payment_intents.update", "POST", "/v1/payment_intents/{}")

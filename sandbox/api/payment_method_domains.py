@@ -42,13 +42,8 @@ def retrieve(tx: Tx, _: Obj, domain_id: str) -> Obj:
 @operation("payment_method_domains.list", "GET", "/v1/payment_method_domains")
 def list_all(tx: Tx, params: Obj) -> Obj:
     """List domains, by name or by whether they are enabled."""
-    wanted = {name: params[name] for name in ("domain_name", "enabled") if name in params}
     return page(
-        tx,
-        "payment_method_domain",
-        params,
-        "/v1/payment_method_domains",
-        lambda domain: all(domain[name] == value for name, value in wanted.items()),
+        tx, "payment_method_domain", params, "/v1/payment_method_domains", by=("domain_name", "enabled")
     )
 
 

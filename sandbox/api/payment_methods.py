@@ -231,15 +231,6 @@ def list_of_customer(tx: Tx, params: Obj, customer: str | None, url: str) -> Obj
     """Return a page of saved payment methods."""
     if customer is not None:
         tx.need("customer", customer, "customer")
-    wanted = {name: params[name] for name in ("type", "allow_redisplay") if name in params}
-    return page(
-        tx,
-        "payment_method",
-        params,
-        url,
-        lambda method: (
-            method["customer"] is not None
-            and customer in (None, method["customer"])
-            and all(method[name] == value for name, value in wanted.items())
-        ),
-    )
+    params = params if customer is None else {**params, "customer": customer}
+    by = ("customer", "type", "allow_redisplay")
+    return page(tx, "payment_method", params, url, lambda method: method["customer"] is not None, by=by)

@@ -52,17 +52,14 @@ def retrieve(tx: Tx, _: Obj, payout_id: str) -> Obj:
 @operation("payouts.list", "GET", "/v1/payouts")
 def list_all(tx: Tx, params: Obj) -> Obj:
     """List payouts, by status, destination or day of arrival."""
-    wanted = {name: params[name] for name in ("status", "destination") if name in params}
     arrival = bounds(params.get("arrival_date"))
     return page(
         tx,
         "payout",
         params,
         "/v1/payouts",
-        lambda payout: (
-            all(payout[name] == value for name, value in wanted.items())
-            and (not arrival or within(payout["arrival_date"], arrival))
-        ),
+        lambda payout: not arrival or within(payout["arrival_date"], arrival),
+        by=("status", "destination"),
     )
 
 

@@ -214,10 +214,7 @@ def _charge_of(tx: Tx, params: Obj) -> Obj:
 @operation("refunds.list", "GET", "/v1/refunds")
 def list_all(tx: Tx, params: Obj) -> Obj:
     """List refunds, by charge or payment intent."""
-    wanted = {name: params[name] for name in ("charge", "payment_intent") if name in params}
-    return page(
-        tx, "refund", params, "/v1/refunds", lambda refund: all(refund[n] == v for n, v in wanted.items())
-    )
+    return page(tx, "refund", params, "/v1/refunds", by=("charge", "payment_intent"))
 
 
 @operation("refunds.retrieve", "GET", "/v1/refunds/{}")

@@ -71,10 +71,7 @@ def retrieve(tx: Tx, params: Obj, intent_id: str) -> Obj:
 @operation("setup_intents.list", "GET", "/v1/setup_intents")
 def list_all(tx: Tx, params: Obj) -> Obj:
     """List setup intents, by customer or payment method."""
-    wanted = {name: params[name] for name in ("customer", "payment_method") if name in params}
-    return page(
-        tx, "setup_intent", params, "/v1/setup_intents", lambda i: all(i[n] == v for n, v in wanted.items())
-    )
+    return page(tx, "setup_intent", params, "/v1/setup_intents", by=("customer", "payment_method"))
 
 
 @operation("setup_intents.update", "POST", "/v1/setup_intents/{}")
@@ -131,10 +128,7 @@ def cancel(tx: Tx, params: Obj, intent_id: str) -> Obj:
 @operation("setup_attempts.list", "GET", "/v1/setup_attempts")
 def attempts(tx: Tx, params: Obj) -> Obj:
     """List the attempts of a setup intent."""
-    wanted = params["setup_intent"]
-    return page(
-        tx, "setup_attempt", params, "/v1/setup_attempts", lambda attempt: attempt["setup_intent"] == wanted
-    )
+    return page(tx, "setup_attempt", params, "/v1/setup_attempts", by=("setup_intent",))
 
 
 def _confirm(tx: Tx, intent: Obj, params: Obj) -> Obj:

@@ -177,10 +177,12 @@ _numbers = itertools.count(1)
 
 @pytest.fixture(scope="session")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """One sandbox for the session; every test has an account of its own in it."""
-    running = Running(
-        str(tmp_path_factory.mktemp("sandbox") / "state.sqlite3"), "--webhook-retry-base-ms", "20"
-    )
+    """One sandbox for the session; every test has an account of its own in it.
+
+    It keeps so few objects in memory that most of what tests read comes back from its file.
+    """
+    options = ("--webhook-retry-base-ms", "20", "--hot-objects", "20")
+    running = Running(str(tmp_path_factory.mktemp("sandbox") / "state.sqlite3"), *options)
     yield running
     running.stop()
 
