@@ -63,7 +63,7 @@ lock: $(UV) ## resolve the dependencies again
 screenshots: setup ## every page at 360 and 1280 px, light and dark, to be looked at
 	@$(IN)/python -m stack.screenshots
 
-compose-check: ## build and run compose.yaml, and check it from outside; COMPOSE_VERIFY=folder where there is no Docker
+compose-check: setup ## build and run compose.yaml, and check it from outside; COMPOSE_VERIFY=folder where there is no Docker
 	@tests/compose/run $(COMPOSE_VERIFY)
 
 clean: ## remove the environment, logs and caches

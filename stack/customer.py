@@ -10,6 +10,7 @@ import json
 import re
 import time
 from dataclasses import dataclass, field
+from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
 import requests
@@ -47,6 +48,8 @@ class Customer:
     def __init__(self, *, site: str, stripe: str) -> None:
         self._site, self._stripe = site, stripe
         self._browser = requests.Session()
+        # Like a browser, which takes localhost for secure: cookies marked so come back over plain http.
+        self._browser.cookies.set_policy(DefaultCookiePolicy(secure_protocols=("http", "https")))
 
     def _page(self, path: str) -> str:
         response = self._browser.get(self._site + path, timeout=20)

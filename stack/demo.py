@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import requests
 
@@ -29,6 +29,25 @@ PUBLISHABLE_KEY = f"pk_test_{ACCOUNT}_demo"
 PASSWORD = "paydesk-demo"  # noqa: S105  # of a studio that lives as long as this process, on this machine only
 ACCOUNT_SECONDS = 60.0
 GOOD_CARD, BAD_CARD = "pm_card_visa", "pm_card_visa_chargeDeclined"
+
+
+class Running(Protocol):
+    """What the stories need of a running Paydesk: this machine's stack, or a compose project."""
+
+    @property
+    def urls(self) -> Addresses: ...
+
+    def manage(self, *arguments: str, log: str = ...) -> str: ...
+
+
+class Addresses(Protocol):
+    """Where the site and the sandbox answer."""
+
+    @property
+    def web(self) -> str: ...
+
+    @property
+    def sandbox(self) -> str: ...
 
 
 @dataclass
@@ -78,14 +97,17 @@ def main() -> None:
         sys.exit(130)
 
 
-def open_studio(stack: Stack) -> Studio:
-    """Seed a studio, give it an account at the sandbox with a webhook, wait until a worker has checked its keys."""
+def open_studio(stack: Running, *, as_seen_by_stripe: str = "") -> Studio:
+    """Seed a studio, give it an account at the sandbox with a webhook, wait until a worker has checked its keys.
+
+    `as_seen_by_stripe` is the site's address from where the sandbox runs, if it is another one.
+    """
     print("studio: seeding", flush=True)
     keys = ("--publishable-key", PUBLISHABLE_KEY, "--secret-key", SECRET_KEY, "--password", PASSWORD)
     seeded = json.loads(stack.manage("seed_studio", *keys, log="seed.log"))
     answer = requests.post(
         f"{stack.urls.sandbox}/v1/webhook_endpoints",
-        data={"url": stack.urls.web + seeded["webhook_path"], "enabled_events[]": "*"},
+        data={"url": (as_seen_by_stripe or stack.urls.web) + seeded["webhook_path"], "enabled_events[]": "*"},
         headers={"Authorization": f"Bearer {SECRET_KEY}"},
         timeout=20,
     )
@@ -97,7 +119,7 @@ def open_studio(stack: Stack) -> Studio:
     return studio
 
 
-def _wait_for_keys(stack: Stack) -> None:
+def _wait_for_keys(stack: Running) -> None:
     deadline = time.monotonic() + ACCOUNT_SECONDS
     while "in use" not in stack.manage("account", "1001", log="account.log"):
         if time.monotonic() > deadline:
@@ -108,10 +130,10 @@ def _wait_for_keys(stack: Stack) -> None:
 # --- the stories ------------------------------------------------------------------------------------
 
 
-def sell(stack: Stack, studio: Studio) -> tuple[str, bool]:
+def sell(stack: Running, studio: Studio) -> tuple[str, bool]:
     """Play every story; return the last line to print, and whether all ended as they should."""
     print("\nselling", flush=True)
-    stories: list[Callable[[Stack, Studio], Sale]] = [_paid, _declined_then_paid, _abandoned]
+    stories: list[Callable[[Running, Studio], Sale]] = [_paid, _declined_then_paid, _abandoned]
     sales = []
     for story in stories:
         sale = story(stack, studio)
@@ -121,11 +143,11 @@ def sell(stack: Stack, studio: Studio) -> tuple[str, bool]:
     return _summary(stack, sales)
 
 
-def _customer(stack: Stack, studio: Studio) -> Customer:
+def _customer(stack: Running, studio: Studio) -> Customer:
     return Customer(site=studio.site, stripe=stack.urls.sandbox)
 
 
-def _paid(stack: Stack, studio: Studio) -> Sale:
+def _paid(stack: Running, studio: Studio) -> Sale:
     began = time.monotonic()
     customer = _customer(stack, studio)
     cart = customer.fill_cart(
@@ -139,7 +161,7 @@ def _paid(stack: Stack, studio: Studio) -> Sale:
     return _ended("A guest buys a pass and two blocks, with a tip", customer, payment, began)
 
 
-def _declined_then_paid(stack: Stack, studio: Studio) -> Sale:
+def _declined_then_paid(stack: Running, studio: Studio) -> Sale:
     began = time.monotonic()
     customer = _customer(stack, studio)
     cart = customer.fill_cart({studio.item("VIDEO"): 1}, name="Leo Guest", email="leo@guest.example")
@@ -150,7 +172,7 @@ def _declined_then_paid(stack: Stack, studio: Studio) -> Sale:
     return _ended("A card is declined, another one pays the same payment", customer, payment, began)
 
 
-def _abandoned(stack: Stack, studio: Studio) -> Sale:
+def _abandoned(stack: Running, studio: Studio) -> Sale:
     began = time.monotonic()
     customer = _customer(stack, studio)
     cart = customer.fill_cart({studio.item("WS-BACK"): 1}, name="Ida Guest", email="ida@guest.example")
@@ -167,7 +189,7 @@ def _ended(title: str, customer: Customer, payment: Payment, began: float) -> Sa
     return Sale(title, payment, is_settled, time.monotonic() - began)
 
 
-def _summary(stack: Stack, sales: list[Sale]) -> tuple[str, bool]:
+def _summary(stack: Running, sales: list[Sale]) -> tuple[str, bool]:
     """Compare our books with Stripe's: every charge has its order, every order its charge."""
     books = requests.get(f"{stack.urls.sandbox}/_sandbox/books/{ACCOUNT}", timeout=20).json()
     charged = {
