@@ -87,7 +87,11 @@ class Customer:
         return cart
 
     def ask_to_pay(self, cart: str) -> Payment:
-        """Press Pay: ask for the payment and wait until the page has its client secret."""
+        """Press Pay and wait until the page can confirm."""
+        return self.wait_for_the_form(self.press_pay(cart))
+
+    def press_pay(self, cart: str) -> Payment:
+        """Ask for the payment, as the page does when Pay is pressed."""
         page = self._page(f"/checkout/?cart={cart}")
         found = _CONFIG.search(page)
         if found is None:
@@ -99,7 +103,10 @@ class Customer:
             "expected_total": config["expected_total"],
         }
         answer = self._again_until_heard("POST", config["intent_url"], json=body)
-        payment = Payment(answer["status_url"], cart)
+        return Payment(answer["status_url"], cart)
+
+    def wait_for_the_form(self, payment: Payment) -> Payment:
+        """Follow the payment until the page has its client secret."""
         self._follow(payment, lambda status: bool(status.get("client_secret")) or status["is_final"])
         if payment.status["is_final"]:
             raise Unexpected(f"the payment ended as {payment.state} before it was paid")

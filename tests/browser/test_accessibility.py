@@ -1,0 +1,46 @@
+"""Every page, by axe's rules: nothing serious, in light and in dark."""
+
+from __future__ import annotations
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+
+from tests.browser.conftest import Person
+
+SERIOUS = {"serious", "critical"}
+# What WCAG 2.2 AA asks; axe's own best practices are not asserted.
+RULES = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}}
+
+
+def is_accessible(somebody: Person) -> None:
+    """Run axe on the page as it is; name what is wrong and where."""
+    found = Axe().run(somebody.page, options=RULES).response["violations"]
+    serious = [
+        f"{violation['id']}: {violation['help']} at {[node['target'] for node in violation['nodes']]}"
+        for violation in found
+        if violation["impact"] in SERIOUS
+    ]
+    assert serious == [], somebody.page.url
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_pages_of_a_guest(guest: Person, scheme: str) -> None:
+    guest.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+    for path in ("/", "/accounts/login/", "/accounts/signup/", "/checkout/mine", "/receipt/unknown/"):
+        guest.open(path)
+        is_accessible(guest)
+    guest.fill_cart()
+    is_accessible(guest)
+    guest.say_who()
+    guest.type_card()
+    guest.press_pay()
+    guest.gets_the_receipt()
+    is_accessible(guest)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_pages_of_staff(staff: Person, scheme: str) -> None:
+    staff.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+    for path in ("/checkout/", "/purchases/", "/settings/"):
+        staff.open(path)
+        is_accessible(staff)
