@@ -86,8 +86,9 @@ async def read_clock(sandbox: Sandbox, _: Obj, __: list[str], ___: str) -> Obj:
 
 @action("POST", "clock")
 async def advance(sandbox: Sandbox, given: Obj, _: list[str], __: str) -> Obj:
-    """Move the clock forward; what falls due happens."""
-    sandbox.clock.advance(float(given["advance"]))
+    """Move the clock forward, by ``advance`` seconds or to the time ``set``; what falls due happens."""
+    seconds = float(given["advance"]) if "advance" in given else float(given["set"]) - sandbox.clock.now()
+    sandbox.clock.advance(seconds)
     sandbox.remember("clock", sandbox.clock.offset)
     sandbox.sender.wake()
     return {"now": sandbox.clock.now(), "offset": sandbox.clock.offset}
@@ -110,6 +111,14 @@ async def clear_faults(sandbox: Sandbox, _: Obj, __: list[str], ___: str) -> Obj
     """Disarm every fault."""
     sandbox.faults.clear()
     return {"data": []}
+
+
+@action("DELETE", "faults", 1)
+async def clear_fault(sandbox: Sandbox, _: Obj, ids: list[str], __: str) -> Obj:
+    """Disarm one fault."""
+    if not sandbox.faults.remove(ids[0]):
+        raise missing("fault", ids[0])
+    return {"data": [fault.shown() for fault in sandbox.faults.active]}
 
 
 @action("POST", "config")
@@ -192,6 +201,19 @@ async def resend(sandbox: Sandbox, given: Obj, ids: list[str], _: str) -> Obj:
     """Send an event again, to all enabled endpoints or to ``endpoint``."""
     account = find_account(sandbox, "event", ids[0])
     return {"deliveries": sandbox.sender.resend(account, ids[0], given.get("endpoint"))}
+
+
+@action("POST", "events/delay", 1)
+async def delay(sandbox: Sandbox, given: Obj, ids: list[str], _: str) -> Obj:
+    """Let an event's pending deliveries wait for ``seconds``."""
+    account = find_account(sandbox, "event", ids[0])
+    return {"deliveries": sandbox.sender.postpone(account, ids[0], max(0.0, float(given["seconds"])))}
+
+
+@action("POST", "events/drop", 1)
+async def drop(sandbox: Sandbox, _: Obj, ids: list[str], __: str) -> Obj:
+    """Give an event's pending deliveries up, as if the network had lost them."""
+    return {"deliveries": sandbox.sender.drop(find_account(sandbox, "event", ids[0]), ids[0])}
 
 
 @action("POST", "webhook_endpoints/roll_secret", 1)

@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
+from sandbox import cards
 from sandbox.errors import StripeError, invalid, server_error
 from sandbox.ids import token
 
@@ -26,11 +27,18 @@ STAGES = {
     "error_500_after": "after",
     "truncated_body": "after",
     "garbage_200": "after",
+    "webhook_before_answer": "after",
+    "refund_fails_later": "refund",
+    "dispute_before_refund": "refund",
     "webhook_drop": "webhook",
     "webhook_delay": "webhook",
+    "webhook_reorder": "webhook",
     "webhook_double": "webhook",
     "webhook_bad_signature": "webhook",
 }
+
+
+_MATCHES = frozenset({"method", "path", "operation", "account", "card", "type"})
 
 
 @dataclass
@@ -85,17 +93,19 @@ class Faults:
         if kind not in STAGES:
             raise invalid(f"Unknown fault: {kind!r}. Known: {', '.join(sorted(STAGES))}", "kind")
         match = wanted.get("match") or {}
-        if not isinstance(match, dict) or set(match) - {"method", "path", "operation", "account", "type"}:
+        if not isinstance(match, dict) or set(match) - _MATCHES:
             raise invalid(
-                "match may have: method, path (regex), operation, account, type (of event)", "match"
+                "match may have: method, path (regex), operation, account, card, type (of event)", "match"
             )
         probability = float(wanted.get("probability", 1.0))
+        if not 0.0 <= probability <= 1.0:
+            raise invalid("probability must be from 0 to 1", "probability")
         times = wanted.get("times", None if "probability" in wanted else 1)
         known = {"kind", "match", "times", "probability", "seed", "ms"}
         try:
             fault = Fault(
                 kind=str(kind),
-                match={name: str(value) for name, value in match.items()},
+                match={name: _wanted(name, str(value)) for name, value in match.items()},
                 times=None if times is None else int(times),
                 probability=probability,
                 seed=int(wanted.get("seed", 0)),
@@ -111,11 +121,29 @@ class Faults:
         """Disarm all of them."""
         self.active.clear()
 
+    def remove(self, fault_id: str) -> bool:
+        """Disarm one; returns whether there was such a fault."""
+        left = [fault for fault in self.active if fault.id != fault_id]
+        found = len(left) < len(self.active)
+        self.active = left
+        return found
+
+    def ask_for_card(self) -> bool:
+        """Return whether a fault in force wants to know the card."""
+        return any("card" in fault.match for fault in self.active)
+
     def strike(self, stage: str, facts: dict[str, str]) -> list[Fault]:
         """Return the faults that hit at a stage, each counted."""
         if not self.active:
             return []
         return [fault for fault in self.active if STAGES[fault.kind] == stage and fault.strikes(facts)]
+
+
+def _wanted(name: str, value: str) -> str:
+    """Return what a match compares with: a card's number stands for its name."""
+    if name == "card" and (card := cards.by_number(value) or cards.by_test_id(value)) is not None:
+        return card.name
+    return value
 
 
 def refusal(fault: Fault) -> StripeError | None:

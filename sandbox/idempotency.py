@@ -1,6 +1,7 @@
 """Idempotency keys: per account, checked once the request was understood, kept 24 hours by the clock."""
 
 import hashlib
+from collections import deque
 from dataclasses import dataclass
 
 import orjson
@@ -11,6 +12,7 @@ from sandbox.world import Obj, World
 
 KEPT_SECONDS = 24 * 3600  # Stripe: "at least 24 hours"
 MAX_KEY = 255
+IN_MEMORY = 5_000  # answers; older ones are read back from the file
 
 
 @dataclass(frozen=True)
@@ -31,18 +33,18 @@ class Keys:
     def __init__(self, world: World) -> None:
         self._world = world
         self._saved: dict[tuple[str, str], Saved] = {}
+        self._age: deque[tuple[int, tuple[str, str]]] = deque()
         self._running: set[tuple[str, str]] = set()
-        for account, key, _, body in world.store.load("key"):
-            self._saved[account, key] = Saved(**{**(row := orjson.loads(body)), "body": row["body"].encode()})
+        self._marks: deque[tuple[float, int]] = deque()
 
     def begin(self, account: str, key: str, path: str, fingerprint: str) -> Saved | None:
         """Take a key: None when it is new, the saved answer for a repeat; 409 while the first one runs."""
         if len(key) > MAX_KEY:
             raise StripeError(400, f"Idempotency keys can be at most {MAX_KEY} characters long.",
                               kind="idempotency_error")  # fmt: skip
-        saved = self._saved.get((account, key))
+        saved = self._saved.get((account, key)) or self._read(account, key)
         if saved is not None and self._world.clock.now() - saved.created >= KEPT_SECONDS:
-            del self._saved[account, key]
+            self._saved.pop((account, key), None)
             saved = None
         if saved is not None:
             if saved.path != path:
@@ -79,12 +81,37 @@ class Keys:
     def save(self, account: str, key: str, saved: Saved) -> Row:
         """Remember an answer; returns its row for the commit that also holds the effect."""
         self._saved[account, key] = saved
+        store = self._world.store
+        self._age.append((store.generation, (account, key)))
+        while store.can_read and len(self._age) > IN_MEMORY and self._age[0][0] < store.generation - 1:
+            self._saved.pop(self._age.popleft()[1], None)
         body: Obj = {**saved.__dict__, "body": saved.body.decode()}
         return ("key", account, key, self._world.next_seq(), orjson.dumps(body))
+
+    def _read(self, account: str, key: str) -> Saved | None:
+        """Return an answer that is only in the file: of an earlier process, or one of many."""
+        found = self._world.store.read("key", account, key) if self._world.store.can_read else None
+        if found is None:
+            return None
+        row = orjson.loads(found)
+        return Saved(**{**row, "body": row["body"].encode()})
+
+    def prune(self) -> None:
+        """Forget the keys of more than a day ago."""
+        now = self._world.clock.now()
+        self._marks.append((now, self._world.seq))
+        for key in [key for key, saved in self._saved.items() if now - saved.created >= KEPT_SECONDS]:
+            del self._saved[key]
+        last = 0
+        while self._marks and now - self._marks[0][0] >= KEPT_SECONDS:
+            last = self._marks.popleft()[1]
+        if last:
+            self._world.store.drop_before("key", last)
 
     def clear(self) -> None:
         """Forget every key."""
         self._saved.clear()
+        self._age.clear()
 
     def end(self, account: str, key: str) -> None:
         """Give the key back: the next request with it is a replay, or executes when nothing was saved."""

@@ -16,7 +16,7 @@ from time import perf_counter
 import orjson
 from aiohttp import web
 
-from sandbox import API_VERSION, forms, keys, operations, params
+from sandbox import API_VERSION, forms, keys, mischief, operations, params
 from sandbox.clock import Clock
 from sandbox.errors import StripeError, invalid, server_error
 from sandbox.faults import Fault, Faults, lock_timeout, refusal
@@ -50,6 +50,7 @@ class Call:
     replayed: bool = False
     extra: dict[str, str] = field(default_factory=dict)
     after: list[Fault] = field(default_factory=list)
+    struck: frozenset[str] = frozenset()
 
 
 class Sandbox:
@@ -77,6 +78,7 @@ class Sandbox:
         self.lock_conflicts = lock_conflicts
         self.stopping = asyncio.Event()
         self._locked: set[tuple[str, str]] = set()
+        self.sender.chores.append(self.keys.prune)
 
     def remember(self, name: str, value: object) -> None:
         """Keep a fact that belongs to no account: the clock's offset, what is revoked."""
@@ -125,6 +127,8 @@ class Sandbox:
             "method": request.method, "path": request.path, "operation": entry.name,
             "account": caller.account,
         }  # fmt: skip
+        if self.faults.ask_for_card():
+            facts["card"] = mischief.card_behind(self.world, caller.account, ids, form) or ""
         await self._before(request, facts, call)
         if caller.publishable and not entry.publishable:
             raise StripeError(
@@ -159,6 +163,8 @@ class Sandbox:
                 held = lock
             await self._latency(facts)
             call.after = self.faults.strike("after", facts)
+            if entry.name == "refunds.create":
+                call.struck = frozenset(fault.kind for fault in self.faults.strike("refund", facts))
             return await self._execute(request, call, entry, given, ids, caller, mark)
         finally:
             if held:
@@ -183,7 +189,10 @@ class Sandbox:
             idempotency_key=call.key,
             base_url=f"http://{request.host}",
             publishable=caller.publishable,
+            struck=call.struck,
         )
+        if "dispute_before_refund" in call.struck:
+            mischief.dispute_first(self.world.begin(caller.account), given)
         paths = given.pop("expand", [])
         status, keep = 200, True
         try:
@@ -211,6 +220,8 @@ class Sandbox:
             rows.append(self.keys.save(caller.account, call.key, saved))
         staged.commit(rows)
         await self.store.settled()
+        if any(fault.kind == "webhook_before_answer" for fault in call.after):
+            await self.sender.told(caller.account, staged.told)
         return status, body
 
     def _failed(self, error: StripeError, call: Call) -> tuple[int, bytes]:

@@ -81,6 +81,10 @@ class Store:
         if outstanding is not None:
             await asyncio.shield(outstanding)
 
+    def drop_before(self, space: str, seq: int) -> None:
+        """Queue the deletion of everything in a space that was written before a number."""
+        self.write([(f"<{space}", "", "", seq, None)])
+
     def clear(self) -> None:
         """Queue the deletion of everything."""
         self.write([("*", "", "", 0, None)])
@@ -122,6 +126,8 @@ class Store:
                     self._db.execute(_PUT, (space, account, row_id, seq, body))
                 elif space == "*":
                     self._db.execute("DELETE FROM rows")
+                elif space.startswith("<"):
+                    self._db.execute("DELETE FROM rows WHERE space = ? AND seq < ?", (space[1:], seq))
                 else:
                     self._db.execute(_DROP, (space, account, row_id))
             self._db.execute("COMMIT")

@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import itertools
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from typing import Any
@@ -17,7 +18,7 @@ from typing import Any
 import aiohttp
 import orjson
 
-from sandbox.api.events import matches
+from sandbox.api.events import KEPT_SECONDS, matches
 from sandbox.api.webhook_endpoints import secrets
 from sandbox.faults import Fault, Faults
 from sandbox.ids import token
@@ -30,6 +31,9 @@ LONGEST_PAUSE_SECONDS = 3600.0
 ATTEMPT_SECONDS = 10.0  # Stripe's patience with an endpoint
 SENDERS = 16  # at once per endpoint
 KEPT_ATTEMPTS = 20
+KEPT_DELIVERED = 5_000  # in memory; older ones are only in the file
+CHORES_SECONDS = 3600.0
+REORDER_MS = 2000  # the longest wait for a later event to overtake
 
 
 @dataclass
@@ -70,6 +74,11 @@ class Sender:
         self._wake = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._session: aiohttp.ClientSession | None = None
+        self._held: dict[str, list[str]] = {}
+        self._delivered: deque[str] = deque()
+        self._marks: deque[tuple[float, int]] = deque()
+        #: What is to be done every hour of the clock.
+        self.chores: list[Callable[[], None]] = [self._prune]
         world.on_event = self.plan
         world.on_timer = self.plan_timer
         world.fate = self.fate
@@ -86,6 +95,7 @@ class Sender:
         for account, timer_id, _, body in self._world.store.load("timer"):
             timer = orjson.loads(body)
             self._at(timer["due"], "timer", (account, timer_id, timer["job"], timer["object"]))
+        self._at(self._world.clock.now() + CHORES_SECONDS, "chores", ())
         self._spawn(self._run_agenda())
 
     async def stop(self) -> None:
@@ -105,7 +115,10 @@ class Sender:
         self.deliveries.clear()
         self.by_event.clear()
         self._queues.clear()
+        self._held.clear()
+        self._delivered.clear()
         self._agenda.clear()
+        self._at(self._world.clock.now() + CHORES_SECONDS, "chores", ())
 
     def fate(self, account: str, event_id: str) -> tuple[int, bool]:
         """Return how many deliveries of an event are pending, and whether the others all succeeded."""
@@ -154,6 +167,8 @@ class Sender:
     def _register(self, delivery: Delivery) -> None:
         self.deliveries[delivery.id] = delivery
         self.by_event.setdefault((delivery.account, delivery.event), []).append(delivery)
+        if delivery.status == "delivered":
+            self._cool(delivery)
         if delivery.status == "pending":
             if delivery.due <= self._world.clock.now():
                 self._queue(delivery)
@@ -193,13 +208,22 @@ class Sender:
                 _, _, what, args = heappop(self._agenda)
                 if what == "timer":
                     self._run_timer(*args)
-                elif (delivery := self.deliveries.get(args[0])) is not None and delivery.status == "pending":
+                elif what == "chores":
+                    for chore in self.chores:
+                        chore()
+                    self._at(self._world.clock.now() + CHORES_SECONDS, "chores", ())
+                elif what == "held":
+                    self._release(args[0], args[1])
+                elif (delivery := self.deliveries.get(args[0])) is not None and self._is_due(delivery):
                     self._queue(delivery)
             pause = self._agenda[0][0] - self._world.clock.now() if self._agenda else None
             try:
                 await asyncio.wait_for(self._wake.wait(), None if pause is None else max(pause, 0.0))
             except TimeoutError:
                 continue
+
+    def _is_due(self, delivery: Delivery) -> bool:
+        return delivery.status == "pending" and delivery.due <= self._world.clock.now()
 
     def _run_timer(self, account: str, timer_id: str, job: str, object_id: str) -> None:
         tx = self._world.begin(account)
@@ -211,9 +235,12 @@ class Sender:
         try:
             while queue:
                 delivery = self.deliveries.get(queue.popleft())
-                if delivery is not None and delivery.status == "pending":
+                if delivery is not None and self._is_due(delivery):
                     await self._world.store.settled()  # never tell of what a crash could take back
                     await self._attempt(delivery)
+                    for held in list(self._held.get(endpoint_id, ())):
+                        if held != delivery.id:
+                            self._release(endpoint_id, held)
         finally:
             self._busy[endpoint_id] -= 1
 
@@ -236,6 +263,11 @@ class Sender:
             delivery.due = self._world.clock.now() + late.ms / 1000
             self._world.store.write([self._row(delivery)])
             self._at(delivery.due, "delivery", (delivery.id,))
+            return
+        if (turned := struck.pop("webhook_reorder", None)) is not None:
+            self._held.setdefault(delivery.endpoint, []).append(delivery.id)
+            until = self._world.clock.now() + (turned.ms or REORDER_MS) / 1000
+            self._at(until, "held", (delivery.endpoint, delivery.id))
             return
         if "webhook_drop" in struck:
             self._end(delivery, "dropped", {"error": "dropped by a fault"})
@@ -279,9 +311,71 @@ class Sender:
             noted["error"] = type(error).__name__
         return noted
 
+    def _release(self, endpoint_id: str, delivery_id: str) -> None:
+        """Send what was held back so that a later event overtakes it."""
+        held = self._held.get(endpoint_id, [])
+        delivery = self.deliveries.get(delivery_id)
+        if delivery_id in held and delivery is not None:
+            held.remove(delivery_id)
+            self._queue(delivery)
+
+    async def told(self, account: str, event_ids: list[str]) -> None:
+        """Return once every endpoint has heard of these events, or was given the time to."""
+        deadline = asyncio.get_running_loop().time() + ATTEMPT_SECONDS
+        for event_id in event_ids:
+            for delivery in self.by_event.get((account, event_id), []):
+                while delivery.attempts == 0 and delivery.status == "pending":
+                    if asyncio.get_running_loop().time() > deadline:
+                        return
+                    await asyncio.sleep(0.005)
+                while not delivery.history and asyncio.get_running_loop().time() < deadline:
+                    await asyncio.sleep(0.005)
+
+    def postpone(self, account: str, event_id: str, seconds: float) -> int:
+        """Let the pending deliveries of an event wait; returns how many there were."""
+        waiting = [d for d in self.by_event.get((account, event_id), []) if d.status == "pending"]
+        for delivery in waiting:
+            delivery.due = self._world.clock.now() + seconds
+            self._at(delivery.due, "delivery", (delivery.id,))
+        self._world.store.write([self._row(delivery) for delivery in waiting])
+        return len(waiting)
+
+    def drop(self, account: str, event_id: str) -> int:
+        """Give the pending deliveries of an event up; returns how many there were."""
+        waiting = [d for d in self.by_event.get((account, event_id), []) if d.status == "pending"]
+        for delivery in waiting:
+            self._end(delivery, "dropped", {"at": self._world.clock.now(), "error": "dropped by hand"})
+        return len(waiting)
+
+    def _prune(self) -> None:
+        """Forget events of more than 30 days ago, and how they were delivered."""
+        now = self._world.clock.now()
+        for key in self._world.prune_events(now - KEPT_SECONDS):
+            for delivery in self.by_event.pop(key, []):
+                self.deliveries.pop(delivery.id, None)
+        self._marks.append((now, self._world.seq))
+        last = 0
+        while self._marks and now - self._marks[0][0] >= KEPT_SECONDS:
+            last = self._marks.popleft()[1]
+        if last:
+            self._world.store.drop_before("delivery", last)
+
     def _end(self, delivery: Delivery, status: str, noted: dict[str, Any]) -> None:
         delivery.status = status
         self._note(delivery, noted)
+        if status == "delivered":
+            self._cool(delivery)
+
+    def _cool(self, delivery: Delivery) -> None:
+        """Let the oldest delivered ones leave memory; the file keeps them until their events go."""
+        self._delivered.append(delivery.id)
+        while self._world.store.can_read and len(self._delivered) > KEPT_DELIVERED:
+            old = self.deliveries.pop(self._delivered.popleft(), None)
+            siblings = self.by_event.get((old.account, old.event), []) if old else []
+            if old in siblings:
+                siblings.remove(old)
+            if old and not siblings:
+                self.by_event.pop((old.account, old.event), None)
 
     def _note(self, delivery: Delivery, noted: dict[str, Any]) -> None:
         delivery.history = [*delivery.history, noted][-KEPT_ATTEMPTS:]

@@ -91,6 +91,11 @@ class World:
         self._seq += 1
         return self._seq
 
+    @property
+    def seq(self) -> int:
+        """Return the number last given."""
+        return self._seq
+
     def begin(self, account: str, **context: Any) -> "Tx":
         """Open a transaction on one account."""
         return Tx(self, self.book(account), **context)
@@ -123,6 +128,8 @@ class Tx:
         self._staged: dict[str, tuple[str, Obj | None]] = {}
         self._events: list[Obj] = []
         self._timers: list[tuple[float, str, str]] = []
+        #: The ids of the events that a commit told the world of.
+        self.told: list[str] = []
 
     def get(self, kind: str, object_id: str) -> Obj | None:
         """Return an object as this transaction sees it."""
@@ -191,6 +198,7 @@ class Tx:
             rows.extend(self.world.on_event(self.book.slug, event))
         for due, job, object_id in self._timers:
             rows.extend(self.world.on_timer(due, self.book.slug, job, object_id))
+        self.told += [event["id"] for event in self._events]
         self._staged, self._events, self._timers = {}, [], []
         self.world.store.write(rows)
 

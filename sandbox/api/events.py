@@ -1,6 +1,6 @@
 """Events as they can be read back: the last 30 days, filtered by type, time and fate of their delivery."""
 
-from sandbox.errors import invalid
+from sandbox.errors import invalid, missing
 from sandbox.operations import operation
 from sandbox.shapes import page
 from sandbox.world import Obj, Tx
@@ -17,7 +17,10 @@ def shown(tx: Tx, event: Obj) -> Obj:
 @operation("events.retrieve", "GET", "/v1/events/{}")
 def retrieve(tx: Tx, _: Obj, event_id: str) -> Obj:
     """Return one event."""
-    return shown(tx, tx.need("event", event_id))
+    event = tx.need("event", event_id)
+    if event["created"] < tx.now - KEPT_SECONDS:
+        raise missing("event", event_id)
+    return shown(tx, event)
 
 
 @operation("events.list", "GET", "/v1/events")

@@ -1,14 +1,16 @@
 """Each fault, and the exception that the SDK makes of it; what had its effect and what had not."""
 
+import itertools
 import threading
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import requests
 import stripe
 
-from tests.contract.conftest import Account, Endpoint, Running, eventually
+from tests.contract.conftest import RETURN_URL, Account, Endpoint, Running, eventually
 from tests.contract.test_webhooks import listen, verifies
 
 NEW: Any = {"amount": 1500, "currency": "usd"}
@@ -179,3 +181,114 @@ def test_webhooks_late_doubled_and_badly_signed(account: Account, endpoint: Endp
     account.v1.customers.create({})
     eventually(lambda: len(endpoint.received) == 5)
     assert not verifies(endpoint.received[4], secret)
+
+
+def test_a_webhook_is_overtaken_by_the_next(account: Account, endpoint: Endpoint) -> None:
+    listen(account, endpoint, "customer.created")
+    account.fault("webhook_reorder", ms=8000)
+    first = account.v1.customers.create({}).id
+    time.sleep(0.1)
+    assert endpoint.received == []
+    second = account.v1.customers.create({}).id
+    eventually(lambda: len(endpoint.received) == 2)
+    assert [event["data"]["object"]["id"] for event in endpoint.events()] == [second, first]
+
+    account.fault("webhook_reorder", ms=50)
+    alone = account.v1.customers.create({}).id
+    eventually(lambda: len(endpoint.received) == 3)
+    assert endpoint.events()[2]["data"]["object"]["id"] == alone
+
+
+def test_a_webhook_comes_before_the_answer(account: Account, endpoint: Endpoint) -> None:
+    listen(account, endpoint, "customer.created")
+    answered = threading.Event()
+    seen: list[bool] = []
+
+    def slowly() -> Iterator[int]:
+        while True:
+            time.sleep(0.2)  # without the fault the API's answer is there long before
+            seen.append(answered.is_set())
+            yield 200
+
+    endpoint.answers = slowly()
+    account.fault("webhook_before_answer", match={"operation": "customers.create"})
+    for expected in (False, True):
+        answered.clear()
+        account.v1.customers.create({})
+        answered.set()
+        eventually(lambda expected=expected: seen[-1:] == [expected])  # type: ignore[misc]
+
+
+def test_a_refund_succeeds_then_fails_whatever_the_card(account: Account) -> None:
+    paid = account.pay()
+    account.fault("refund_fails_later")
+    assert account.v1.refunds.create({"payment_intent": paid.id}).status == "succeeded"
+    eventually(lambda: "refund.failed" in account.types())
+    again = account.v1.refunds.create({"payment_intent": paid.id})
+    eventually(lambda: account.types().count("refund.updated") == 2)
+    assert account.v1.refunds.retrieve(again.id).status == "succeeded"
+
+
+def test_a_dispute_comes_between_the_look_and_the_refund(account: Account) -> None:
+    paid = account.pay()
+    account.fault("dispute_before_refund")
+    assert not account.v1.charges.retrieve(str(paid.latest_charge)).disputed
+    with pytest.raises(stripe.InvalidRequestError) as caught:
+        account.v1.refunds.create({"payment_intent": paid.id})
+    assert caught.value.code == "charge_disputed"
+    assert account.books()["refunds"] == []
+    assert len(account.v1.disputes.list({"payment_intent": paid.id}).data) == 1
+
+
+@pytest.mark.parametrize("card", ["mastercard", "5555555555554444", "pm_card_mastercard"])
+def test_a_fault_knows_the_card(account: Account, card: str) -> None:
+    account.fault("error_500_before", match={"card": card}, times=None)
+    paid = account.pay()
+    with pytest.raises(stripe.APIError):
+        account.pay("pm_card_mastercard")
+    assert account.v1.refunds.create({"payment_intent": paid.id}).status == "succeeded"
+    intent = account.v1.payment_intents.create(NEW)
+    with pytest.raises(stripe.APIError):
+        account.v1.payment_intents.confirm(
+            intent.id, {"payment_method": "pm_card_mastercard", "return_url": RETURN_URL}
+        )
+    method = account.post("/v1/payment_methods", {"type": "card", "card[token]": "tok_mastercard"})
+    assert method.status_code == 200
+    with pytest.raises(stripe.APIError):
+        account.pay(method.json()["id"])
+
+
+def test_one_fault_is_taken_back(account: Account) -> None:
+    kept = account.fault("error_500_before", times=None, match={"method": "GET"})
+    gone = account.fault("error_500_before", times=None, match={"method": "POST"})
+    left = account.sandbox.control("DELETE", f"faults/{gone['id']}")["data"]
+    assert kept["id"] in [fault["id"] for fault in left]
+    assert account.post("/v1/customers").status_code == 200
+    assert account.get("/v1/customers").status_code == 500
+    account.sandbox.control("DELETE", f"faults/{kept['id']}")
+    assert (
+        requests.delete(f"{account.sandbox.base}/_sandbox/faults/{gone['id']}", timeout=5).status_code == 404
+    )
+
+
+def test_deliveries_are_delayed_and_dropped_by_hand(account: Account, endpoint: Endpoint) -> None:
+    listen(account, endpoint, "customer.created")
+    endpoint.answers = itertools.chain([500], itertools.repeat(200))
+    account.fault("webhook_delay", ms=60_000, times=2)
+    account.v1.customers.create({})
+    account.v1.customers.create({})
+    rows = eventually(lambda: _waiting(account))
+    sooner, never = rows[0]["id"], rows[1]["id"]
+    assert account.sandbox.control("POST", f"events/{never}/drop") == {"deliveries": 1}
+    assert account.sandbox.control("POST", f"events/{sooner}/delay", seconds=0.05) == {"deliveries": 1}
+    eventually(lambda: len(endpoint.received) == 2)
+    assert {event["id"] for event in endpoint.events()} == {sooner}
+    missed = account.v1.events.list({"delivery_success": False}).data
+    assert [event.id for event in missed] == [never]
+
+
+def _waiting(account: Account) -> list[dict[str, Any]]:
+    """Return the events whose delivery the fault has put off, once both are."""
+    rows = account.sandbox.control("GET", f"events/{account.slug}")["data"]
+    put_off = [row for row in rows if row["deliveries"] and row["deliveries"][0]["due"] > row["created"] + 30]
+    return put_off if len(put_off) == 2 else []
