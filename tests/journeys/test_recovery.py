@@ -87,7 +87,7 @@ def test_every_worker_is_gone_when_the_money_arrives(running: tuple[Stack, Studi
     customer, cart = new_cart(stack, studio)
     payment = customer.ask_to_pay(cart)
     for kind in ("stripe", "mail", "ledger"):
-        stack.kill_worker(kind)  # type: ignore[arg-type]
+        stack.kill_worker(kind)
     paid_once(stack, customer, payment)
 
 

@@ -21,7 +21,7 @@ from web.payments.models import (
     PaymentSettings,
     StripeAccount,
 )
-from web.payments.money import Money
+from web.payments.money import SUPPORTED, Money
 from web.payments.operations.carts import CartNotFound
 from web.payments.pricing import LineTotals, Quote
 from web.payments.queries.quotes import quote
@@ -160,6 +160,8 @@ def items_named(business: Business, location: Location, text: str) -> list[Item]
 
 
 def _items(business: Business, location: Location) -> QuerySet[Item]:
+    if location.currency not in SUPPORTED:
+        return Item.objects.none()  # nothing can be charged there, so nothing is offered
     return Item.objects.filter(
         Q(location=None) | Q(location=location),
         business=business,
