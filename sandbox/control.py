@@ -172,6 +172,20 @@ async def books(sandbox: Sandbox, _: Obj, ids: list[str], __: str) -> Obj:
     }
 
 
+@action("GET", "dump")
+async def dump(sandbox: Sandbox, _: Obj, __: list[str], ___: str) -> Obj:
+    """Return every object of every account as the API would show it."""
+    return {
+        "data": [
+            obj
+            for book in sandbox.world.books.values()
+            for kind, shelf in book.shelves.items()
+            if not kind.startswith("sandbox.")
+            for obj in shelf.values()
+        ]
+    }
+
+
 @action("GET", "events", 1)
 async def events(sandbox: Sandbox, _: Obj, ids: list[str], __: str) -> Obj:
     """Return an account's events, oldest first, each with its deliveries."""

@@ -173,6 +173,13 @@ class Endpoint:
 
 
 _numbers = itertools.count(1)
+#: Everything that sandboxes of single tests held when they ended; see test_schema.
+PRODUCED: list[dict[str, Any]] = []
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run what judges everything that the tests produced after all of them."""
+    items.sort(key=lambda item: item.name.startswith("test_everything_that_was_produced"))
 
 
 @pytest.fixture(scope="session")
@@ -193,6 +200,7 @@ def own_sandbox(tmp_path: Path) -> Iterator[Running]:
     running = Running(str(tmp_path / "state.sqlite3"), "--webhook-retry-base-ms", "20")
     yield running
     if running.process.poll() is None:
+        PRODUCED.extend(running.control("GET", "dump")["data"])
         running.stop()
 
 

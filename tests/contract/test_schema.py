@@ -1,16 +1,31 @@
 """Every object that the sandbox produces conforms to the pinned SDK's annotations."""
 
+from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import stripe
 
 from tests.contract import schema
-from tests.contract.conftest import RETURN_URL, Account, eventually
+from tests.contract.conftest import PRODUCED, RETURN_URL, Account, Running, eventually
+
+DAY = 24 * 3600
+LEAST_KINDS = 56  # types of objects and of events, together
+OBJECTS = {
+    "account", "balance", "balance_transaction", "charge", "confirmation_token", "customer", "dispute", "event",
+    "payment_intent", "payment_method", "payment_method_domain", "payout", "radar.early_fraud_warning", "refund",
+    "setup_attempt", "setup_intent", "webhook_endpoint",
+}  # fmt: skip
 
 
-def _every_kind(account: Account) -> None:
-    """Bring every kind of object, and every state an intent can be in, into the account."""
+def _declined(call: Callable[[], object]) -> None:
+    with pytest.raises(stripe.CardError):
+        call()
+
+
+def _payments(account: Account) -> None:
+    """Bring an intent into every state it can be in."""
     customer = account.v1.customers.create(
         {"email": "a@example.com", "name": "A", "address": {"line1": "1 Road", "country": "US"},
          "metadata": {"k": "v"}}
@@ -23,6 +38,7 @@ def _every_kind(account: Account) -> None:
     intents.create({"amount": 500, "currency": "usd", "payment_method": "pm_card_visa"})
     shipping = {"name": "A", "address": {"line1": "1 Road"}}
     paid = account.pay(customer=customer.id, setup_future_usage="off_session", shipping=shipping)
+    account.v1.payment_methods.update(str(paid.payment_method), {"metadata": {"a": "1"}})
     account.pay(capture_method="manual")
     account.pay("pm_card_threeDSecure2Required")
     intents.cancel(account.pay("pm_card_threeDSecure2Required", return_url=RETURN_URL).id)
@@ -30,43 +46,96 @@ def _every_kind(account: Account) -> None:
     account.sandbox.control("POST", f"payment_intents/{waiting.id}/authenticate", outcome="fail")
     captured = account.pay(capture_method="manual")
     intents.capture(captured.id)
-    with pytest.raises(stripe.CardError):
-        account.pay("pm_card_chargeDeclined")
-    with pytest.raises(stripe.CardError):
-        account.pay("pm_card_radarBlock")
+    _declined(lambda: account.pay("pm_card_chargeDeclined"))
+    _declined(lambda: account.pay("pm_card_radarBlock"))
     account.v1.refunds.create({"payment_intent": paid.id, "amount": 100, "reason": "duplicate"})
-    for card in ("pm_card_refundFail", "pm_card_pendingRefund"):
+    for card in ("pm_card_refundFail", "pm_card_pendingRefund", "pm_card_refundRequiresAction"):
         account.v1.refunds.create({"payment_intent": account.pay(card).id})
+
+
+def _others(account: Account) -> None:
+    """Make every other kind of object, and let each end in each way."""
     account.client.v1.test_helpers.confirmation_tokens.create({"payment_method": "pm_card_visa"})
     account.v1.webhook_endpoints.create({"url": "http://127.0.0.1:9/none", "enabled_events": ["payout.paid"]})
+    account.v1.payment_method_domains.create({"domain_name": "shop.example.com"})
     gone = account.v1.customers.create({})
+    account.v1.payment_methods.attach("pm_card_visa", {"customer": gone.id})
     account.v1.customers.delete(gone.id)
+    setups = account.v1.setup_intents
+    setups.cancel(setups.create({}).id)
+    for card, outcome in (
+        ("visa", None),
+        ("threeDSecure2Required", "authorise"),
+        ("threeDSecure2Required", "fail"),
+    ):
+        made = setups.create({"confirm": True, "payment_method": f"pm_card_{card}", "return_url": RETURN_URL})
+        if outcome:
+            account.sandbox.control("POST", f"setup_intents/{made.id}/authenticate", outcome=outcome)
+    _declined(
+        lambda: setups.create(
+            {"confirm": True, "payment_method": "pm_card_chargeDeclined", "return_url": RETURN_URL}
+        )
+    )
+    for card in ("createDispute", "createDisputeInquiry", "createDispute", "createIssuerFraudWarning"):
+        account.pay(f"pm_card_{card}")
+    eventually(lambda: account.types().count("charge.dispute.created") == 3)
+    won, _, lost = account.v1.disputes.list().data
+    account.v1.disputes.update(won.id, {"evidence": {"uncategorized_text": "winning_evidence"}})
+    account.v1.disputes.close(lost.id)
+
+
+def _time_passes(account: Account) -> None:
+    """Let authorisations expire and the balance be paid out."""
+    eventually(lambda: "charge.dispute.funds_reinstated" in account.types())
     eventually(lambda: "refund.failed" in account.types() and account.types().count("refund.updated") >= 3)
+    account.sandbox.control("POST", "clock", advance=8 * DAY)
+    eventually(lambda: "charge.expired" in account.types() and account.v1.payouts.list().data)
+    eventually(lambda: "payout.reconciliation_completed" in account.types())
+    payout = account.v1.payouts.list().data[0].id
+    account.sandbox.control("POST", f"payouts/{payout}/settle", outcome="paid")
+    account.sandbox.control("POST", f"payouts/{payout}/settle", outcome="failed")
+    by_hand = account.v1.payouts.create({"amount": 100, "currency": "usd"})
+    account.v1.payouts.cancel(by_hand.id)
 
 
-def test_every_object_and_event_conforms(account: Account) -> None:
-    _every_kind(account)
-    seen: dict[str, int] = {}
-    found: list[str] = []
-    for kind in ("payment_intents", "charges", "refunds", "customers", "payment_methods", "webhook_endpoints",
-                 "balance_transactions", "events"):  # fmt: skip
-        answer = account.get(f"/v1/{kind}", {"limit": 100}).json()
-        assert (answer["object"], answer["url"]) == ("list", f"/v1/{kind}")
-        for obj in answer["data"]:
-            found += schema.problems(obj)
-            seen[obj["object"]] = seen.get(obj["object"], 0) + 1
-            if obj["object"] == "event":
-                found += schema.problems(obj["data"]["object"])
-    assert found == []
-    assert set(seen) == {
-        "payment_intent", "charge", "refund", "customer", "payment_method", "webhook_endpoint",
-        "balance_transaction", "event",
-    }  # fmt: skip
+def test_everything_that_was_produced_conforms(own_sandbox: Running, sandbox: Running) -> None:
+    account = Account(own_sandbox, "studio")
+    _payments(account)
+    _others(account)
+    _time_passes(account)
+    produced = [
+        *own_sandbox.control("GET", "dump")["data"],
+        *sandbox.control("GET", "dump")["data"],
+        *PRODUCED,
+    ]
+    produced += [account.get("/v1/account").json(), account.get("/v1/balance").json()]
+    kinds: Counter[str] = Counter()
+    found: set[str] = set()
+    for obj in produced:
+        kinds[obj["object"]] += 1
+        found.update(schema.problems(obj))
+        if obj["object"] == "event":
+            kinds[f"event {obj['type']}"] += 1
+            found.update(f"in {obj['type']}: {problem}" for problem in schema.problems(obj["data"]["object"]))
+    print(
+        f"{len(kinds)} kinds, {sum(kinds.values())} objects and events checked: {dict(sorted(kinds.items()))}"
+    )
+    assert sorted(found) == []
+    assert {kind for kind in kinds if not kind.startswith("event ")} == OBJECTS
+    assert len(kinds) >= LEAST_KINDS, sorted(kinds)
     statuses = {intent["status"] for intent in account.books()["payment_intents"]}
     assert statuses == {
-        "requires_payment_method", "requires_confirmation", "requires_action", "requires_capture", "succeeded",
-        "canceled",
+        "requires_payment_method", "requires_confirmation", "requires_action", "succeeded", "canceled",
     }  # fmt: skip
+
+
+def test_every_list_is_a_list_with_its_url(account: Account) -> None:
+    for kind in ("payment_intents", "charges", "refunds", "customers", "payment_methods", "webhook_endpoints", "events",
+                 "balance_transactions", "setup_intents", "disputes", "payouts", "payment_method_domains"):  # fmt: skip
+        answer = account.get(f"/v1/{kind}", {"limit": 100}).json()
+        assert (answer["object"], answer["url"], answer["has_more"], answer["data"]) == (
+            "list", f"/v1/{kind}", False, [],
+        )  # fmt: skip
 
 
 def test_expanded_and_single_objects_conform(account: Account) -> None:
