@@ -1,12 +1,8 @@
-"""A real browser on the whole of Paydesk: web, workers, servers and the sandbox, with the demo studio in it.
-
-Without chromium the journeys are skipped, with a reason; PAYDESK_REQUIRE_BROWSER=1 makes that a failure.
-"""
+"""A real browser on the whole of Paydesk: web, workers, servers and the sandbox, with the demo studio in it."""
 
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,32 +13,13 @@ import pytest
 import requests
 from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize
 
-from stack.browser import find_or_install_chromium
 from stack.processes import Stack
 
 PUBLISHABLE, SECRET = "pk_test_journeys_one", "sk_test_journeys_one"
 PASSWORD = "journeys of the tests"
 PHONE = ViewportSize(width=360, height=740)
 DESK = ViewportSize(width=1280, height=800)
-CHROMIUM = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
-    " --disable-component-update --disable-sync --disable-dev-shm-usage"
-    # Without a screen, frames in processes of their own keep receiving clicks where they stood before the page
-    # moved them: a click on Pay was lost in the wallet's frame. With one process the page routes its clicks.
-    " --disable-site-isolation-trials --disable-features=IsolateOrigins,site-per-process"
-)
 VERIFIED_WITHIN = 30.0  # seconds, on a machine that is busy with other tests
-
-
-@pytest.fixture(scope="session")
-def browser_type_launch_args() -> dict[str, Any]:
-    chromium = find_or_install_chromium()
-    if chromium is None:
-        reason = "no chromium: install one, or see stack/browser.py"
-        if os.environ.get("PAYDESK_REQUIRE_BROWSER") == "1":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    return {"executable_path": str(chromium), "args": CHROMIUM.split()}
 
 
 @dataclass

@@ -1,18 +1,15 @@
 """The stand-in for Stripe.js in a real browser: a shop page of another origin, under a strict policy."""
 
 import json
-import shutil
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+from playwright import sync_api as playwright
 
 from tests.contract.conftest import Account
-
-playwright = pytest.importorskip("playwright.sync_api")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 PAGE = """<!doctype html><html lang="en"><head><title>Shop</title><meta name="viewport" content="width=device-width">
 <script src="{base}/stripe.js"></script><script src="/shop.js" defer></script></head>
@@ -80,16 +77,6 @@ class Shop:
     def status(self) -> str:
         """Return the intent's status at Stripe."""
         return str(self.account.v1.payment_intents.retrieve(self.intent.id).status)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    if CHROMIUM is None:
-        pytest.skip("no chromium on this machine")
-    with playwright.sync_playwright() as driver:
-        started = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield started
-        started.close()
 
 
 @pytest.fixture
