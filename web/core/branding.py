@@ -19,6 +19,7 @@ READABLE = 4.5  # WCAG 2.2 AA: the least contrast of text on its background
 VISIBLE = 3.0  # WCAG 2.2 AA: the least contrast of a control against what is around it
 BLACK, WHITE = "#12263F", "#FFFFFF"
 DANGER = "#B3261E"  # --danger-text in the light theme of paydesk.css
+LIGHT_SUNKEN = "#F4F6FA"  # --sunken in the light theme of paydesk.css
 DARK_SURFACE = "#18202C"  # --surface in the dark theme of paydesk.css
 CACHE_SECONDS = 31_536_000  # a year: the address changes with the colours
 HEX = re.compile(r"#[0-9A-Fa-f]{6}")
@@ -81,6 +82,12 @@ def visible_on(color: str, background: str, least: float) -> str:
     return towards
 
 
+def _link_on(button: str, background: str) -> str:
+    """Make the button's colour readable as a link, on the page and on the sunken parts of a light one."""
+    link = visible_on(button, background, READABLE)
+    return visible_on(link, LIGHT_SUNKEN, READABLE) if luminance(background) > luminance(link) else link
+
+
 def stylesheet(business: Business) -> str:
     """Write the business's colours as CSS variables, for the light and the dark theme."""
     button = _color(business.button_color, "#EC2660")
@@ -94,7 +101,7 @@ def stylesheet(business: Business) -> str:
     font = f':root{{--brand-font:"{business.font}",}}\n' if FONT.fullmatch(business.font) else ""
     light = (
         f"--brand:{button};--brand-pressed:{pressed};--on-brand:{on_button};"
-        f"--brand-text:{visible_on(button, background, READABLE)};"
+        f"--brand-text:{_link_on(button, background)};"
         f"--header:{header};--on-header:{readable(text, header)};"
         f"--page:{background};--surface:{background};--text:{text};"
         f"--muted:{muted if contrast(muted, background) >= READABLE else text};"
