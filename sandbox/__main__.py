@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import contextlib
+import gc
 import resource
 import signal
 
@@ -76,6 +77,7 @@ def main() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 65536)), hard))
+    gc.set_threshold(50_000, 20, 100)  # objects live long: looking at all of them often finds nothing
     asyncio.run(serve(arguments()))
 
 

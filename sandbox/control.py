@@ -75,7 +75,14 @@ async def _json(request: web.BaseRequest) -> Obj:
 async def health(sandbox: Sandbox, _: Obj, __: list[str], ___: str) -> Obj:
     """Return that it runs, its time, and how much waits."""
     pending = sum(delivery.status == "pending" for delivery in sandbox.sender.deliveries.values())
-    return {"ok": True, "now": sandbox.clock.now(), "accounts": len(sandbox.world.books), "pending": pending}
+    books = sandbox.world.books.values()
+    return {
+        "ok": True,
+        "now": sandbox.clock.now(),
+        "accounts": len(books),
+        "objects": sum(len(shelf) for book in books for shelf in book.shelves.values()),
+        "pending": pending,
+    }
 
 
 @action("GET", "clock")

@@ -36,6 +36,8 @@ class Keys:
         self._age: deque[tuple[int, tuple[str, str]]] = deque()
         self._running: set[tuple[str, str]] = set()
         self._marks: deque[tuple[float, int]] = deque()
+        #: Whether the file may have what memory has not.
+        self._some_on_file = world.store.can_read and world.store.has_any("key")
 
     def begin(self, account: str, key: str, path: str, fingerprint: str) -> Saved | None:
         """Take a key: None when it is new, the saved answer for a repeat; 409 while the first one runs."""
@@ -85,12 +87,13 @@ class Keys:
         self._age.append((store.generation, (account, key)))
         while store.can_read and len(self._age) > IN_MEMORY and self._age[0][0] < store.generation - 1:
             self._saved.pop(self._age.popleft()[1], None)
+            self._some_on_file = True
         body: Obj = {**saved.__dict__, "body": saved.body.decode()}
         return ("key", account, key, self._world.next_seq(), orjson.dumps(body))
 
     def _read(self, account: str, key: str) -> Saved | None:
         """Return an answer that is only in the file: of an earlier process, or one of many."""
-        found = self._world.store.read("key", account, key) if self._world.store.can_read else None
+        found = self._world.store.read("key", account, key) if self._some_on_file else None
         if found is None:
             return None
         row = orjson.loads(found)

@@ -26,9 +26,23 @@ KINDS = {
 _PREFIXES = {kind: prefix for prefix, kind in KINDS.items()}
 
 
+_LETTERS = bytes(ord(_ALPHABET[number % 62]) for number in range(256))
+_POOL_BYTES = 8192  # asked of the system at once: one call for hundreds of ids
+
+
+class _Pool:
+    """Random letters and digits, and how many of them were used."""
+
+    letters = ""
+    used = 0
+
+
 def token(length: int = 24) -> str:
     """Return that many random letters and digits."""
-    return "".join([_ALPHABET[byte % 62] for byte in os.urandom(length)])
+    if _Pool.used + length > len(_Pool.letters):
+        _Pool.letters, _Pool.used = os.urandom(_POOL_BYTES).translate(_LETTERS).decode(), 0
+    _Pool.used += length
+    return _Pool.letters[_Pool.used - length : _Pool.used]
 
 
 def new_id(kind: str) -> str:

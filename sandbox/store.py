@@ -60,6 +60,13 @@ class Store:
             if body is not None:
                 yield account, row_id, seq, body
 
+    def has_any(self, space: str) -> bool:
+        """Return whether a space holds anything."""
+        return (
+            self._reader.execute("SELECT 1 FROM rows WHERE space = ? LIMIT 1", (space,)).fetchone()
+            is not None
+        )
+
     def read(self, space: str, account: str, row_id: str) -> bytes | None:
         """Return the body of one row that was committed."""
         row = self._reader.execute(_GET, (space, account, row_id)).fetchone()
