@@ -34,7 +34,7 @@ class Scheduler(InMemoryScheduler):
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
         touch("beat")
-        return super().tick(*args, **kwargs)
+        return float(super().tick(*args, **kwargs))
 
 
 def connect() -> None:

@@ -566,4 +566,29 @@ def test_a_page_that_asks_often_reads_once_a_second(at_stripe: Make) -> None:
     assert waiting("read_intent") == 1
     run("read_intent")
     intents.request_read(payment_id=payment.id, now=now)
-    assert claim(Queue.INTENTS) == []  # it waits for its second
+    assert claim(Queue.INTENTS) == []  # it waits for its second, and no longer
+    due_at = Job.objects.get(name="read_intent", state="waiting").due_at
+    assert due_at == now + intents.SHORTEST_BETWEEN_READS
+
+
+def test_a_second_decline_of_the_same_payment_brings_its_own_reason(at_stripe: Make) -> None:
+    at = at_stripe()
+    payment = at.shop.request(at.shop.cart())
+    run("create_intent")
+    payment.refresh_from_db()
+    assert payment.intent_id is not None
+    first = payment.snapshot_at
+    assert first is not None
+    for number, (card, reason) in enumerate(
+        (
+            ("pm_card_visa_chargeDeclined", "generic_decline"),
+            ("pm_card_chargeDeclinedInsufficientFunds", "insufficient_funds"),
+        )
+    ):
+        with pytest.raises(stripe.CardError):
+            at.pay(payment.intent_id, card)
+        event = [event for event in at.events() if event["type"] == "payment_intent.payment_failed"][-1]
+        event["created"] = int(first.timestamp()) + 10 * (number + 1)  # people take their time
+        arrive(at, [event])
+        payment.refresh_from_db()
+        assert (payment.state, payment.decline_code) == (PaymentState.DECLINED, reason)

@@ -280,7 +280,9 @@ def request_read(*, payment_id: int, now: datetime.datetime, priority: int = PER
     if payment.state in FINAL or not payment.intent_id:
         return
     # However often a page asks, a payment is read once a second at most: Stripe's budget is everybody's.
-    at = now if payment.read_at is None else max(now, payment.read_at + SHORTEST_BETWEEN_READS)
+    at = now
+    if payment.read_at is not None and payment.read_at + SHORTEST_BETWEEN_READS > now:
+        at = min(payment.read_at, now) + SHORTEST_BETWEEN_READS
     payment.read_at = at
     payment.save(update_fields=["read_at"])
     _enqueue_for(READ_INTENT, payment, now=now, priority=priority, due_at=at)
@@ -378,20 +380,21 @@ def apply(
         raise TwoIntents(f"payment {payment.id} has {payment.intent_id}, not {snapshot.intent_id}")
     if snapshot.client_secret and payment.state not in FINAL:
         payment.client_secret_sealed = seal(snapshot.client_secret)
-    target = _target(sale, payment, snapshot)
+    target = _target(payment, snapshot)
     is_stale = snapshot.source is Source.EVENT and (
         snapshot.occurred_at is not None
         and payment.snapshot_at is not None
         and snapshot.occurred_at <= payment.snapshot_at  # whole seconds: a tie proves nothing
         and target not in FINAL
     )
-    is_odd = snapshot.source is Source.EVENT and (payment.state, target) not in PAYMENT_EDGES
+    is_news = target != payment.state
+    is_odd = is_news and snapshot.source is Source.EVENT and (payment.state, target) not in PAYMENT_EDGES
     is_stale = is_stale or (is_odd and target not in FINAL)
-    if is_stale and target != payment.state and payment.state not in FINAL:
+    if is_stale and is_news and payment.state not in FINAL:
         read_soon(payment, now=now)  # old or odd news that disagrees: ask instead of guessing
     if not is_stale and payment.state not in FINAL:
         _copy_facts(payment, snapshot)
-    if is_stale or target == payment.state:
+    if is_stale or not is_news:
         payment.save()
         return
     if target == PaymentState.SUCCEEDED:
@@ -409,7 +412,7 @@ class TwoIntents(Exception):
     """Two intents claim one payment; nothing was changed and a person must look. A defect of ours."""
 
 
-def _target(sale: Sale, payment: Payment, snapshot: IntentSnapshot) -> str:
+def _target(payment: Payment, snapshot: IntentSnapshot) -> str:
     """Say where the snapshot takes the payment: nowhere from a final state, unless money came in."""
     state = snapshot.state
     if payment.state in (PaymentState.SUCCEEDED, PaymentState.HELD):
