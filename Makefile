@@ -31,10 +31,10 @@ demo-once: setup ## the same, and stop when it has sold
 
 test: setup ## every test, on real servers; ARGS="-k refund" narrows it
 	@echo "logs of a stack that a test starts: .paydesk/run-*"
-	@$(IN)/python -m pytest $(ARGS)
+	@env -u DJANGO_SETTINGS_MODULE $(IN)/python -m pytest $(ARGS)
 
 test-unit: setup ## only the tests that start nothing
-	@$(IN)/python -m pytest tests/unit $(ARGS)
+	@env -u DJANGO_SETTINGS_MODULE $(IN)/python -m pytest tests/unit $(ARGS)
 
 check: lint types contracts ## style, types and the direction of imports
 

@@ -12,6 +12,7 @@ from pytest_django import Settings
 
 from tests.contract.conftest import Running
 from tests.shop import Shop
+from web.payments.models import Payment
 
 _numbers = itertools.count(1)
 
@@ -42,8 +43,10 @@ class AtStripe:
         """Return all intents of the account."""
         return list(self.books()["payment_intents"])
 
-    def pay(self, intent_id: str, card: str = "pm_card_visa") -> stripe.PaymentIntent:
-        """Confirm an intent, as Stripe.js does for a customer."""
+    def pay(self, paid: Payment | str, card: str = "pm_card_visa") -> stripe.PaymentIntent:
+        """Confirm a payment's intent, or one by its id, as Stripe.js does for a customer."""
+        intent_id = paid if isinstance(paid, str) else paid.intent_id
+        assert intent_id is not None
         return self.v1.payment_intents.confirm(
             intent_id, {"payment_method": card, "return_url": "https://shop.example/return"}
         )

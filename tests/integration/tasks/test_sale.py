@@ -73,6 +73,15 @@ def store(at: AtStripe, event: dict[str, Any], *, event_id: str | None = None) -
     )
 
 
+def awaiting(at: AtStripe) -> Payment:
+    """Return a payment whose intent waits at Stripe for the customer."""
+    payment = at.shop.request(at.shop.cart())
+    run("create_intent")
+    payment.refresh_from_db()
+    assert payment.state == PaymentState.AWAITING
+    return payment
+
+
 def the_payment() -> Payment:
     return Payment.objects.get()
 
@@ -97,7 +106,7 @@ def test_a_sale_from_cart_to_order_and_receipt(at_stripe: Make) -> None:
     assert payment.state == PaymentState.AWAITING
     assert payment.intent_id is not None
     assert unseal(payment.client_secret_sealed).startswith(f"{payment.intent_id}_secret_")
-    at.pay(payment.intent_id)
+    at.pay(payment)
     arrive(at)
     order = paid_in_full(at)
     assert (order.total_minor, order.customer_name) == (7200, "Ada Guest")
@@ -195,12 +204,9 @@ def test_a_definite_refusal_fails_the_payment_and_frees_the_cart(at_stripe: Make
 
 def test_declined_then_paid_with_another_card_on_the_same_payment(at_stripe: Make) -> None:
     at = at_stripe()
-    payment = at.shop.request(at.shop.cart())
-    run("create_intent")
-    payment.refresh_from_db()
-    assert payment.intent_id is not None
+    payment = awaiting(at)
     with pytest.raises(stripe.CardError):
-        at.pay(payment.intent_id, "pm_card_visa_chargeDeclined")
+        at.pay(payment, "pm_card_visa_chargeDeclined")
     arrive(at)
     hurry()
     if waiting("read_intent"):  # both happened within one second: the event alone proves nothing
@@ -208,18 +214,15 @@ def test_declined_then_paid_with_another_card_on_the_same_payment(at_stripe: Mak
     payment.refresh_from_db()
     assert (payment.state, payment.decline_code) == (PaymentState.DECLINED, "generic_decline")
     assert at.shop.request(Cart.objects.get()).id == payment.id  # a new form gets the same payment back
-    at.pay(payment.intent_id)
+    at.pay(payment)
     arrive(at)
     paid_in_full(at)
 
 
 def test_old_news_never_takes_a_payment_back(at_stripe: Make) -> None:
     at = at_stripe()
-    payment = at.shop.request(at.shop.cart())
-    run("create_intent")
-    payment.refresh_from_db()
-    assert payment.intent_id is not None
-    at.pay(payment.intent_id)
+    payment = awaiting(at)
+    at.pay(payment)
     events = at.events()
     for event in reversed(events):  # the newest first, each in a batch of its own
         arrive(at, [event])
@@ -232,11 +235,8 @@ def test_old_news_never_takes_a_payment_back(at_stripe: Make) -> None:
 
 def test_24_copies_of_one_event_at_once_are_one_effect(at_stripe: Make) -> None:
     at = at_stripe()
-    payment = at.shop.request(at.shop.cart())
-    run("create_intent")
-    payment.refresh_from_db()
-    assert payment.intent_id is not None
-    at.pay(payment.intent_id)
+    payment = awaiting(at)
+    at.pay(payment)
     (event,) = [event for event in at.events() if event["type"] == "payment_intent.succeeded"]
     new: list[bool] = []
 
@@ -257,11 +257,9 @@ def test_24_copies_of_one_event_at_once_are_one_effect(at_stripe: Make) -> None:
 
 def test_webhook_read_and_sweep_at_once_make_one_order(at_stripe: Make) -> None:
     at = at_stripe()
-    payment = at.shop.request(at.shop.cart())
-    run("create_intent")
-    payment.refresh_from_db()
+    payment = awaiting(at)
+    at.pay(payment)
     assert payment.intent_id is not None
-    at.pay(payment.intent_id)
     snapshot = gateway.read_intent(at.shop.account, intent_id=payment.intent_id)
     barrier = threading.Barrier(8)
     errors: list[BaseException] = []
@@ -310,8 +308,7 @@ def run_all_of(queue: str) -> None:
 
 def test_cancelling_is_certain_only_when_stripe_says_so(at_stripe: Make) -> None:
     at = at_stripe()
-    payment = at.shop.request(at.shop.cart())
-    run("create_intent")
+    payment = awaiting(at)
     intents.request_cancel(payment_id=payment.id, now=timezone.now(), actor="customer")
     payment.refresh_from_db()
     assert payment.state == PaymentState.CANCELLING
@@ -325,11 +322,8 @@ def test_cancelling_is_certain_only_when_stripe_says_so(at_stripe: Make) -> None
 
 def test_paid_before_the_cancellation_makes_the_order(at_stripe: Make) -> None:
     at = at_stripe()
-    payment = at.shop.request(at.shop.cart())
-    run("create_intent")
-    payment.refresh_from_db()
-    assert payment.intent_id is not None
-    at.pay(payment.intent_id)
+    payment = awaiting(at)
+    at.pay(payment)
     intents.request_cancel(payment_id=payment.id, now=timezone.now(), actor="customer")
     run("cancel_intent")
     paid_in_full(at)
@@ -350,12 +344,10 @@ def test_cancelled_while_stripe_was_making_it(at_stripe: Make) -> None:
 
 def test_another_amount_is_held_and_never_fulfilled(at_stripe: Make) -> None:
     at = at_stripe()
-    payment = at.shop.request(at.shop.cart())
-    run("create_intent")
-    payment.refresh_from_db()
+    payment = awaiting(at)
     assert payment.intent_id is not None
     at.v1.payment_intents.update(payment.intent_id, {"amount": 100})
-    at.pay(payment.intent_id)
+    at.pay(payment)
     arrive(at)
     payment.refresh_from_db()
     assert (payment.state, payment.held_reason) == (PaymentState.HELD, HeldReason.AMOUNT)
@@ -369,11 +361,8 @@ def test_another_amount_is_held_and_never_fulfilled(at_stripe: Make) -> None:
 def test_silence_is_broken_by_a_look(at_stripe: Make) -> None:
     """No event ever comes: the sweep reads Stripe."""
     at = at_stripe()
-    payment = at.shop.request(at.shop.cart())
-    run("create_intent")
-    payment.refresh_from_db()
-    assert payment.intent_id is not None
-    at.pay(payment.intent_id)
+    payment = awaiting(at)
+    at.pay(payment)
     Payment.objects.update(next_check_at=timezone.now())
     assert intents.check_again(limit=10, now=timezone.now()) == 1
     run("read_intent")
@@ -382,11 +371,8 @@ def test_silence_is_broken_by_a_look(at_stripe: Make) -> None:
 
 def test_a_failed_mail_leaves_the_order_and_is_tried_again(at_stripe: Make, monkeypatch: Any) -> None:
     at = at_stripe()
-    payment = at.shop.request(at.shop.cart())
-    run("create_intent")
-    payment.refresh_from_db()
-    assert payment.intent_id is not None
-    at.pay(payment.intent_id)
+    payment = awaiting(at)
+    at.pay(payment)
     arrive(at)
 
     def fail(self: object, **_: object) -> int:
@@ -452,10 +438,7 @@ def test_an_event_first_and_the_customer_can_still_pay(at_stripe: Make) -> None:
 
 def test_somebody_elses_intents_with_odd_metadata_stop_nobody(at_stripe: Make) -> None:
     at = at_stripe()
-    payment = at.shop.request(at.shop.cart())
-    run("create_intent")
-    payment.refresh_from_db()
-    assert payment.intent_id is not None
+    payment = awaiting(at)
     for odd in ("order 123", "x" * 400, str(payment.public_id).upper() + "0"):
         at.v1.payment_intents.create(
             {
@@ -467,7 +450,7 @@ def test_somebody_elses_intents_with_odd_metadata_stop_nobody(at_stripe: Make) -
                 "metadata": {"payment": odd},
             }
         )
-    at.pay(payment.intent_id)
+    at.pay(payment)
     for event in at.events():
         store(at, event)
     drain_inbox()
@@ -477,14 +460,11 @@ def test_somebody_elses_intents_with_odd_metadata_stop_nobody(at_stripe: Make) -
 
 def test_one_bad_event_does_not_hold_up_the_good_ones_of_its_sale(at_stripe: Make) -> None:
     at = at_stripe()
-    payment = at.shop.request(at.shop.cart())
-    run("create_intent")
-    payment.refresh_from_db()
-    assert payment.intent_id is not None
+    payment = awaiting(at)
     at.v1.payment_intents.create(  # claims the same payment: a person must look at that one
         {"amount": 900, "currency": "usd", "metadata": {"payment": str(payment.public_id)}}
     )
-    at.pay(payment.intent_id)
+    at.pay(payment)
     arrive(at)
     paid = Payment.objects.get()
     assert (paid.state, paid.intent_id) == ("succeeded", payment.intent_id)
@@ -496,13 +476,10 @@ def test_one_bad_event_does_not_hold_up_the_good_ones_of_its_sale(at_stripe: Mak
 
 def test_a_late_failure_does_not_replace_the_card_that_paid(at_stripe: Make) -> None:
     at = at_stripe()
-    payment = at.shop.request(at.shop.cart())
-    run("create_intent")
-    payment.refresh_from_db()
-    assert payment.intent_id is not None
+    payment = awaiting(at)
     with pytest.raises(stripe.CardError):
-        at.pay(payment.intent_id, "pm_card_visa_chargeDeclined")
-    at.pay(payment.intent_id, "pm_card_mastercard")
+        at.pay(payment, "pm_card_visa_chargeDeclined")
+    at.pay(payment, "pm_card_mastercard")
     events = at.events()
     arrive(at, [event for event in events if event["type"] != "charge.failed"])
     arrive(at, [event for event in events if event["type"] == "charge.failed"])
@@ -573,10 +550,7 @@ def test_a_page_that_asks_often_reads_once_a_second(at_stripe: Make) -> None:
 
 def test_a_second_decline_of_the_same_payment_brings_its_own_reason(at_stripe: Make) -> None:
     at = at_stripe()
-    payment = at.shop.request(at.shop.cart())
-    run("create_intent")
-    payment.refresh_from_db()
-    assert payment.intent_id is not None
+    payment = awaiting(at)
     first = payment.snapshot_at
     assert first is not None
     for number, (card, reason) in enumerate(
@@ -586,7 +560,7 @@ def test_a_second_decline_of_the_same_payment_brings_its_own_reason(at_stripe: M
         )
     ):
         with pytest.raises(stripe.CardError):
-            at.pay(payment.intent_id, card)
+            at.pay(payment, card)
         event = [event for event in at.events() if event["type"] == "payment_intent.payment_failed"][-1]
         event["created"] = int(first.timestamp()) + 10 * (number + 1)  # people take their time
         arrive(at, [event])
