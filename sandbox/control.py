@@ -58,6 +58,11 @@ async def handle(sandbox: Sandbox, request: web.BaseRequest) -> web.Response | N
     )
 
 
+async def run(sandbox: Sandbox, method: str, name: str, given: Obj, ids: list[str], base: str) -> Any:
+    """Do what a control does, for a page that offers it as a form."""
+    return await _ACTIONS[method, name, len(ids)](sandbox, given, ids, base)
+
+
 async def _json(request: web.BaseRequest) -> Obj:
     raw = await request.read()
     if not raw:
