@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import psycopg
 import pytest
-import requests
 from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize
 
+from stack import demo
 from stack.processes import Stack
 
-PUBLISHABLE, SECRET = "pk_test_journeys_one", "sk_test_journeys_one"
-PASSWORD = "journeys of the tests"
 PHONE = ViewportSize(width=360, height=740)
 DESK = ViewportSize(width=1280, height=800)
-VERIFIED_WITHIN = 30.0  # seconds, on a machine that is busy with other tests
 
 
 @dataclass
@@ -54,23 +49,8 @@ class Studio:
 @pytest.fixture(scope="session")
 def studio(browser_type_launch_args: dict[str, Any]) -> Iterator[Studio]:
     with Stack() as stack:
-        keys = ("--publishable-key", PUBLISHABLE, "--secret-key", SECRET)
-        seed = json.loads(stack.manage("seed_studio", "--password", PASSWORD, *keys))
-        endpoint = requests.post(
-            f"{stack.urls.sandbox}/v1/webhook_endpoints",
-            data={"url": stack.urls.web + seed["webhook_path"], "enabled_events[]": "*"},
-            headers={"Authorization": f"Bearer {SECRET}"},
-            timeout=10,
-        )
-        endpoint.raise_for_status()
-        stack.manage("seed_studio", "--password", PASSWORD, "--webhook-secret", endpoint.json()["secret"])
-        origin = stack.urls.web.replace("127.0.0.1", "localhost")
-        running = Studio(origin, stack.urls.sandbox, stack.urls.database, seed)
-        deadline = time.monotonic() + VERIFIED_WITHIN
-        while not running.rows("SELECT 1 FROM payments_stripeaccount WHERE state = 'active'"):
-            assert time.monotonic() < deadline, "a worker verifies the keys"
-            time.sleep(0.2)
-        yield running
+        opened = demo.open_studio(stack)
+        yield Studio(opened.site, stack.urls.sandbox, stack.urls.database, opened.seeded)
 
 
 @dataclass
@@ -128,7 +108,7 @@ class Person:
     def sign_in(self, local: str) -> None:
         self.open("/accounts/login/")
         self.page.fill("[name=login]", f"{local}@hanriver.example")
-        self.page.fill("[name=password]", PASSWORD)
+        self.page.fill("[name=password]", demo.PASSWORD)
         self.page.get_by_role("button", name="Sign in").click()
         self.page.wait_for_url(lambda url: "/accounts/login/" not in url)
 

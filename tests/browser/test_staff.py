@@ -58,10 +58,10 @@ def test_an_order_shows_its_timeline(staff: Person, guest: Person) -> None:
 def test_keys_of_the_same_account_are_tried_and_taken_into_use(staff: Person) -> None:
     staff.open("/settings/")
     staff.page.get_by_text("Enter other keys").click()
-    staff.page.get_by_label("Publishable key").fill("pk_test_journeys_two")
-    staff.page.get_by_label("Secret key").fill("sk_test_journeys_two")
+    staff.page.get_by_label("Publishable key").fill("pk_test_hanriver_two")
+    staff.page.get_by_label("Secret key").fill("sk_test_hanriver_two")
     staff.page.get_by_role("button", name="Save and check").click()
     expect(staff.page.locator("#accounts")).to_contain_text("secret key ending in …_two is stored")
     expect(staff.page.locator("#accounts")).not_to_contain_text("Being checked", timeout=20_000)
     expect(staff.page.locator("#accounts")).to_contain_text("In use")
-    expect(staff.page.locator("#accounts")).to_contain_text("acct_journeys")
+    expect(staff.page.locator("#accounts")).to_contain_text("acct_hanriver")
