@@ -10,7 +10,6 @@ import json
 import re
 import time
 from dataclasses import dataclass, field
-from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
 import requests
@@ -48,11 +47,15 @@ class Customer:
     def __init__(self, *, site: str, stripe: str) -> None:
         self._site, self._stripe = site, stripe
         self._browser = requests.Session()
-        # Like a browser, which takes localhost for secure: cookies marked so come back over plain http.
-        self._browser.cookies.set_policy(DefaultCookiePolicy(secure_protocols=("http", "https")))
+
+    def _request(self, method: str, path: str, **options: Any) -> requests.Response:
+        """Send a request as a browser does on localhost, which it takes for secure: with every cookie."""
+        for cookie in self._browser.cookies:
+            cookie.secure = False
+        return self._browser.request(method, self._site + path.removeprefix(self._site), timeout=20, **options)
 
     def _page(self, path: str) -> str:
-        response = self._browser.get(self._site + path, timeout=20)
+        response = self._request("GET", path)
         if response.status_code != 200:
             raise Unexpected(f"GET {path}: {response.status_code}")
         return response.text
@@ -61,11 +64,11 @@ class Customer:
         token = _CSRF.search(page)
         if token is None:
             raise Unexpected("a page without a form token")
-        response = self._browser.post(
-            self._site + path,
+        response = self._request(
+            "POST",
+            path,
             data={"csrfmiddlewaretoken": token[1], **data},
             headers={"Referer": self._site + "/"},
-            timeout=20,
         )
         if response.status_code >= 400:
             raise Unexpected(f"POST {path}: {response.status_code}")
@@ -161,9 +164,7 @@ class Customer:
         while True:
             heard: int | str
             try:
-                response = self._browser.request(
-                    method, self._site + path.removeprefix(self._site), headers=headers, timeout=20, **options
-                )
+                response = self._request(method, path, headers=headers, **options)
                 heard = response.status_code
                 if response.status_code < 400:
                     answer: dict[str, Any] = response.json()

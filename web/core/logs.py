@@ -150,6 +150,10 @@ def configure(config: Mapping[str, Any]) -> None:
                 # A 404 is no warning of ours, and a refused host is the internet's noise.
                 "django.request": {"level": "ERROR"},
                 "django.security.DisallowedHost": {"level": "CRITICAL"},
+                # Bells and ticks come every second; what they led to is said by the jobs.
+                "celery.beat": {"level": "WARNING"},
+                "celery.app.trace": {"level": "WARNING"},
+                "celery.worker.strategy": {"level": "WARNING"},
                 "stripe": {"level": "WARNING"},
                 "urllib3": {"level": "WARNING"},
             },
