@@ -86,6 +86,7 @@ async def health(sandbox: Sandbox, _: Obj, __: list[str], ___: str) -> Obj:
         "now": sandbox.clock.now(),
         "accounts": len(books),
         "objects": sum(len(shelf) for book in books for shelf in book.shelves.values()),
+        "in_memory": sandbox.world.in_memory,
         "pending": pending,
     }
 

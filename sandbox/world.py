@@ -50,7 +50,7 @@ class World:
             obj = orjson.loads(body)
             self.put(self.book(account), obj["object"], obj, seq)
             self._seq = max(self._seq, seq)
-            self._cool(0)
+            self._cool(self.store.generation)
 
     def put(self, book: Book, kind: str, obj: Obj, seq: int) -> None:
         """Put an object into a book and remember its age in memory."""
@@ -63,6 +63,11 @@ class World:
         while len(self._hot) > self._hot_objects and self._hot[0][0] <= settled:
             _, shelf, obj = self._hot.popleft()
             shelf.cool(obj["id"], obj)
+
+    @property
+    def in_memory(self) -> int:
+        """Return how many objects are kept in memory, besides the few that always are."""
+        return len(self._hot)
 
     def clear(self) -> None:
         """Forget every account."""
