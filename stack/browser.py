@@ -23,6 +23,15 @@ PACKAGES_SECONDS = 600.0
 PACKAGES = ("chromium", "fonts-noto-cjk", "fonts-noto-core")  # the pages are tested in scripts beyond Latin
 LIFE_SIGN_SECONDS = 15.0
 
+# How chromium is started: without a screen, as root too, and without calls home on a closed network.
+ARGUMENTS = (
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
+    *("--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"),
+    # Without a screen, frames in processes of their own keep receiving clicks where they stood before the page
+    # moved them, and are not painted below the fold. In one process the page does both itself.
+    *("--disable-site-isolation-trials", "--disable-features=IsolateOrigins,site-per-process"),
+)
+
 
 def find_or_install_chromium() -> Path | None:
     """Return a Chromium that starts, installing one if need be, or None; progress goes to stderr."""

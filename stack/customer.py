@@ -52,7 +52,9 @@ class Customer:
         """Send a request as a browser does on localhost, which it takes for secure: with every cookie."""
         for cookie in self._browser.cookies:
             cookie.secure = False
-        return self._browser.request(method, self._site + path.removeprefix(self._site), timeout=20, **options)
+        return self._browser.request(
+            method, self._site + path.removeprefix(self._site), timeout=20, **options
+        )
 
     def _page(self, path: str) -> str:
         response = self._request("GET", path)

@@ -13,7 +13,7 @@ from typing import Literal
 
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
-from stack.browser import find_or_install_chromium
+from stack.browser import ARGUMENTS, find_or_install_chromium
 from stack.customer import Customer
 from stack.demo import GOOD_CARD, PASSWORD, Studio, open_studio
 from stack.processes import ROOT, STATE, Stack
@@ -21,10 +21,6 @@ from stack.processes import ROOT, STATE, Stack
 FOLDER = STATE / "screenshots"
 IN_README = {"checkout-360-light": "checkout-phone.png", "checkout-1280-light": "checkout-desk.png"}
 SIZES = ((360, 780), (1280, 900))
-ARGUMENTS = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
-    " --disable-component-update --disable-sync --disable-dev-shm-usage"
-)
 Scheme = Literal["light", "dark"]
 SCHEMES: tuple[Scheme, ...] = ("light", "dark")
 
@@ -38,7 +34,7 @@ def main() -> None:
     with Stack() as stack, sync_playwright() as playwright:
         studio = open_studio(stack)
         cart, receipt = _sell(stack, studio)
-        browser = playwright.chromium.launch(executable_path=str(chromium), args=ARGUMENTS.split())
+        browser = playwright.chromium.launch(executable_path=str(chromium), args=list(ARGUMENTS))
         for width, height in SIZES:
             for scheme in SCHEMES:
                 for name, page in _pages(browser, studio, cart, receipt, width, height, scheme):

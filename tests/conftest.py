@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from cryptography.fernet import Fernet
 
-from stack.browser import find_or_install_chromium
+from stack.browser import ARGUMENTS, find_or_install_chromium
 from stack.servers import postgres_from_environment_or_start, redis_from_environment_or_start
 
 if TYPE_CHECKING:
@@ -65,15 +65,6 @@ HOST = (
 OTHER_HOST = "moon.localhost"
 
 
-CHROMIUM = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
-    " --disable-component-update --disable-sync --disable-dev-shm-usage"
-    # Without a screen, frames in processes of their own keep receiving clicks where they stood before the page
-    # moved them: a click on Pay was lost in the wallet's frame. With one process the page routes its clicks.
-    " --disable-site-isolation-trials --disable-features=IsolateOrigins,site-per-process"
-)
-
-
 @pytest.fixture(scope="session")
 def browser_type_launch_args() -> dict[str, Any]:
     """How pytest-playwright starts its browser, for every test that wants one.
@@ -86,7 +77,7 @@ def browser_type_launch_args() -> dict[str, Any]:
         if os.environ.get("PAYDESK_REQUIRE_BROWSER") == "1":
             pytest.fail(reason)
         pytest.skip(reason)
-    return {"executable_path": str(chromium), "args": CHROMIUM.split()}
+    return {"executable_path": str(chromium), "args": list(ARGUMENTS)}
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
