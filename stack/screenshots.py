@@ -104,7 +104,14 @@ def _open(page: Page, address: str) -> None:
 
 def _take(page: Page, name: str) -> Path:
     path = FOLDER / f"{name}.png"
-    page.screenshot(path=path, full_page=True)
+    before = page.viewport_size
+    assert before is not None
+    # A window as tall as the page: frames below the fold of a smaller one would not be painted.
+    tall = max(before["height"], page.evaluate("document.documentElement.scrollHeight"))
+    page.set_viewport_size({"width": before["width"], "height": tall})
+    page.wait_for_timeout(300)
+    page.screenshot(path=path)
+    page.set_viewport_size(before)
     return path
 
 
