@@ -60,9 +60,7 @@ class Shelf:
         object_id = obj["id"]
         is_new = object_id not in self.seqs
         if is_new:
-            self.seqs[object_id] = seq
-            self._order.append(seq)
-            self._ids.append(object_id)
+            self.stand(object_id, seq)
         names = INDEXED.get(obj["object"], ())
         old = self.get(object_id) if names and not is_new else None
         self._hot[object_id] = obj
@@ -70,6 +68,23 @@ class Shelf:
             value = obj.get(name)
             if value is not None and (old is None or old.get(name) != value):
                 self._note(name, value, object_id)
+
+    def stand(self, object_id: str, seq: int) -> None:
+        """Give a new object its place in the order; its body may stay in the file."""
+        self.seqs[object_id] = seq
+        self._order.append(seq)
+        self._ids.append(object_id)
+
+    def sort(self) -> None:
+        """Bring the order right after objects were put in any order."""
+        pairs = sorted(zip(self._order, self._ids, strict=True))
+        self._order = array("q", [seq for seq, _ in pairs])
+        self._ids = [object_id for _, object_id in pairs]
+
+    @property
+    def in_memory(self) -> int:
+        """Return how many objects are in memory."""
+        return len(self._hot)
 
     def cool(self, object_id: str, obj: Obj) -> None:
         """Let an object leave memory, unless it was replaced since."""

@@ -52,13 +52,14 @@ class Store:
 
     def load(self, space: str) -> Iterator[tuple[str, str, int, bytes]]:
         """Yield ``(account, id, seq, body)`` of a space in the order of first writing."""
-        places = self._reader.execute(
-            "SELECT seq, account, id FROM rows WHERE space = ? ORDER BY seq", (space,)
+        rows = self._reader.execute(
+            "SELECT account, id, seq, body FROM rows WHERE space = ? ORDER BY seq", (space,)
         )
-        for seq, account, row_id in places.fetchall():
-            body = self.read(space, account, row_id)
-            if body is not None:
-                yield account, row_id, seq, body
+        yield from rows.fetchall()
+
+    def scan(self, space: str) -> Iterator[tuple[str, str, int, bytes]]:
+        """Yield ``(account, id, seq, body)`` of a space as it lies in the file: the fastest way through all of it."""
+        yield from self._reader.execute("SELECT account, id, seq, body FROM rows WHERE space = ?", (space,))
 
     def has_any(self, space: str) -> bool:
         """Return whether a space holds anything."""

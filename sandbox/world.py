@@ -14,7 +14,7 @@ import orjson
 from sandbox import API_VERSION
 from sandbox.clock import Clock
 from sandbox.errors import missing
-from sandbox.ids import new_id, token
+from sandbox.ids import kind_of, new_id, token
 from sandbox.shelves import Book, Obj, Shelf
 from sandbox.store import Row, Store
 
@@ -45,17 +45,24 @@ class World:
         self.listeners: Callable[[str, str], int] = lambda _account, _kind: 0
 
     def load(self) -> None:
-        """Read the objects of every account back into memory."""
-        for account, _, seq, body in self.store.load("object"):
-            obj = orjson.loads(body)
-            self.put(self.book(account), obj["object"], obj, seq)
+        """Read back what there is in every account; bodies stay in the file where they can."""
+        for account, object_id, seq, body in self.store.scan("object"):
             self._seq = max(self._seq, seq)
-            self._cool(self.store.generation)
+            kind = kind_of(object_id)
+            if kind == "event" and self.store.can_read:  # found by nothing but its id: its body can wait
+                self.book(account).shelf(kind).stand(object_id, seq)
+            else:
+                obj = orjson.loads(body)
+                self.put(self.book(account), obj["object"], obj, seq)
+                self._cool(self.store.generation)
+        for book in self.books.values():
+            for shelf in book.shelves.values():
+                shelf.sort()
 
     def put(self, book: Book, kind: str, obj: Obj, seq: int) -> None:
         """Put an object into a book and remember its age in memory."""
         shelf = book.put(kind, obj, seq)
-        if self.store.can_read and kind not in _ALWAYS_HOT and not kind.startswith("sandbox."):
+        if self.store.can_read and _may_leave(kind):
             self._hot.append((self.store.generation, shelf, obj))
 
     def _cool(self, settled: int) -> None:
@@ -67,7 +74,12 @@ class World:
     @property
     def in_memory(self) -> int:
         """Return how many objects are kept in memory, besides the few that always are."""
-        return len(self._hot)
+        return sum(
+            shelf.in_memory
+            for book in self.books.values()
+            for kind, shelf in book.shelves.items()
+            if _may_leave(kind)
+        )
 
     def clear(self) -> None:
         """Forget every account."""
@@ -215,6 +227,10 @@ class Tx:
         seq = shelf.seqs.get(object_id) or self.world.next_seq()
         self.world.put(self.book, kind, obj, seq)
         return ("object", self.book.slug, object_id, seq, orjson.dumps(obj))
+
+
+def _may_leave(kind: str) -> bool:
+    return kind not in _ALWAYS_HOT and not kind.startswith("sandbox.")
 
 
 def request_id() -> str:
