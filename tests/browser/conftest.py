@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize
 
 from stack import demo
 from stack.processes import Stack
+from tests import produced
 
 PHONE = ViewportSize(width=360, height=740)
 DESK = ViewportSize(width=1280, height=800)
@@ -50,6 +51,7 @@ class Studio:
 def studio(browser_type_launch_args: dict[str, Any]) -> Iterator[Studio]:
     with Stack() as stack:
         opened = demo.open_studio(stack)
+        produced.watch(stack.urls.sandbox)
         yield Studio(opened.site, stack.urls.sandbox, stack.urls.database, opened.seeded)
 
 

@@ -17,6 +17,8 @@ import pytest
 import requests
 import stripe
 
+from tests import produced
+
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_SECONDS = 10.0
 T = TypeVar("T")
@@ -173,8 +175,6 @@ class Endpoint:
 
 
 _numbers = itertools.count(1)
-#: Everything that sandboxes of single tests held when they ended; see test_schema.
-PRODUCED: list[dict[str, Any]] = []
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -190,6 +190,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """
     options = ("--webhook-retry-base-ms", "20", "--hot-objects", "20")
     running = Running(str(tmp_path_factory.mktemp("sandbox") / "state.sqlite3"), *options)
+    produced.watch(running.base)
     yield running
     running.stop()
 
@@ -200,7 +201,7 @@ def own_sandbox(tmp_path: Path) -> Iterator[Running]:
     running = Running(str(tmp_path / "state.sqlite3"), "--webhook-retry-base-ms", "20")
     yield running
     if running.process.poll() is None:
-        PRODUCED.extend(running.control("GET", "dump")["data"])
+        produced.keep(running.base)
         running.stop()
 
 

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 import stripe
 
+from tests import produced
 from tests.contract import schema
-from tests.contract.conftest import PRODUCED, RETURN_URL, Account, Running, eventually
+from tests.contract.conftest import RETURN_URL, Account, Running, eventually
 
 DAY = 24 * 3600
 LEAST_KINDS = 56  # types of objects and of events, together
@@ -103,15 +104,11 @@ def test_everything_that_was_produced_conforms(own_sandbox: Running, sandbox: Ru
     _payments(account)
     _others(account)
     _time_passes(account)
-    produced = [
-        *own_sandbox.control("GET", "dump")["data"],
-        *sandbox.control("GET", "dump")["data"],
-        *PRODUCED,
-    ]
-    produced += [account.get("/v1/account").json(), account.get("/v1/balance").json()]
+    everything = [*produced.dump(own_sandbox.base), *produced.everything()]
+    everything += [account.get("/v1/account").json(), account.get("/v1/balance").json()]
     kinds: Counter[str] = Counter()
     found: set[str] = set()
-    for obj in produced:
+    for obj in everything:
         kinds[obj["object"]] += 1
         found.update(schema.problems(obj))
         if obj["object"] == "event":

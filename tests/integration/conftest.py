@@ -10,6 +10,7 @@ import pytest
 import stripe
 from pytest_django import Settings
 
+from tests import produced
 from tests.contract.conftest import Running
 from tests.shop import Shop
 from web.payments.models import Payment
@@ -23,6 +24,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     running = Running(
         str(tmp_path_factory.mktemp("sandbox") / "state.sqlite3"), "--webhook-retry-base-ms", "20"
     )
+    produced.watch(running.base)
     yield running
     running.stop()
 

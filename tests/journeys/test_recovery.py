@@ -12,6 +12,7 @@ from stack import demo
 from stack.customer import Customer, Payment
 from stack.demo import GOOD_CARD, Studio
 from stack.processes import Stack
+from tests import produced
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 PATIENCE_SECONDS = 60.0
@@ -25,6 +26,7 @@ def running() -> Iterator[tuple[Stack, Studio]]:
             environment.delenv(name, raising=False)
         with Stack(say=lambda _line: None) as stack:
             yield stack, demo.open_studio(stack)
+            produced.keep(stack.urls.sandbox)
 
 
 def rows(stack: Stack, query: str) -> list[tuple[object, ...]]:
