@@ -83,6 +83,8 @@ def start(command: list[str], user: str | None) -> "subprocess.Popen[bytes]":
     """
 
     def die_with_guardian() -> None:  # this process has one thread, so preexec_fn is safe here
+        for number in FORWARDED:  # a shell's background job inherits SIGINT ignored, and would hand that on
+            signal.signal(number, signal.SIG_DFL)
         if linux:
             libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 

@@ -24,6 +24,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(120))
 
 
+# Tests may run as a shell's background job, which inherits SIGINT ignored; a newcomer's terminal does not.
+LISTENS_TO_CTRL_C = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+
+
 @pytest.fixture(autouse=True)
 def own_servers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody's given servers are touched."""
@@ -32,8 +36,9 @@ def own_servers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def short_tmp(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def short_tmp(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder for temporary folders, short enough for sockets: what is left in it is ours."""
+    tmp_path_factory.getbasetemp()  # pytest's own folder must not be made in it
     with tempfile.TemporaryDirectory(prefix="pds-", dir="/tmp") as name:
         folder = Path(name)
         folder.chmod(0o755)
@@ -49,7 +54,7 @@ def owner() -> Iterator[Callable[[str], "subprocess.Popen[str]"]]:
 
     def start(source: str) -> "subprocess.Popen[str]":
         program = subprocess.Popen(
-            [sys.executable, "-c", textwrap.dedent(source)],
+            [sys.executable, "-c", LISTENS_TO_CTRL_C + textwrap.dedent(source)],
             stdout=subprocess.PIPE,
             text=True,
             cwd=ROOT,
