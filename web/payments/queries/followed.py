@@ -52,21 +52,19 @@ def payment(*, business: Business, public_id: uuid.UUID, viewer: Viewer) -> Foll
     )
     if found is None:
         raise PaymentNotFound
-    is_payer = _is_payer(found, viewer)
-    if not is_payer and not _holds_link(found, viewer.cart_token):
+    may_pay = is_payer(found, viewer)
+    if not may_pay and not _holds_link(found, viewer.cart_token):
         raise PaymentNotFound
     order = found.order or (
-        Order.objects.filter(cart_reference=found.cart_reference).first() if found.is_final else None
+        Order.objects.filter(business=business, cart_reference=found.cart_reference).first()
+        if found.is_final
+        else None
     )
-    return Followed(found, order, is_payer)
+    return Followed(found, order, may_pay)
 
 
 def is_payer(found: Payment, viewer: Viewer) -> bool:
     """Say whether the viewer may have the payment's client secret."""
-    return _is_payer(found, viewer)
-
-
-def _is_payer(found: Payment, viewer: Viewer) -> bool:
     if viewer.is_staff:
         return True
     if viewer.profile is not None and found.customer_id == viewer.profile.id:
@@ -90,10 +88,6 @@ class FollowedJob:
 
     job: Job
     result: str
-
-    @property
-    def is_over(self) -> bool:
-        return self.job.state in (Job.State.DONE, Job.State.DEAD)
 
 
 def account_check(business: Business, account: StripeAccount) -> FollowedJob | None:
