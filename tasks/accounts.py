@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from django.utils import timezone
 
-from tasks import gateway
+from tasks.gateway.accounts import read_account_id
+from tasks.gateway.stripe_api import StripeRefused
 from web.payments.jobs import Lease
 from web.payments.models import StripeAccount
 from web.payments.operations import accounts
@@ -20,8 +21,8 @@ def verify_account(*, stripe_account_id: int, lease: Lease) -> dict[str, object]
     row = StripeAccount.objects.get(id=stripe_account_id)
     account_id, problem = None, ""
     try:
-        account_id = gateway.read_account_id(row)
-    except gateway.StripeRefused as refusal:
+        account_id = read_account_id(row)
+    except StripeRefused as refusal:
         problem = _PROBLEMS.get(refusal.code, "Stripe does not accept this secret key.")
     row = accounts.settle_verification(
         stripe_account_id=stripe_account_id, account_id=account_id, problem=problem, now=timezone.now()

@@ -8,20 +8,20 @@ from __future__ import annotations
 
 from django.utils import timezone
 
-from tasks import gateway
+from tasks.gateway import intents as gateway
 from web.payments import jobs
 from web.payments.jobs import Lease, TryAgain
 from web.payments.models import Attempt, Payment
 from web.payments.money import Money
-from web.payments.operations import attempts, intents
-from web.payments.snapshots import Answer, Verdict
+from web.payments.operations import attempts, intent_attempts, intents
+from web.payments.snapshots import Answer, IntentSnapshot, Verdict
 from web.payments.states import PaymentState
 
 
 def create_intent(*, payment_id: int, lease: Lease) -> None:
     """Create the payment's intent at Stripe."""
     payment = Payment.objects.select_related("account", "business").get(id=payment_id)
-    attempt = attempts.begin_create(
+    attempt = intent_attempts.begin_create(
         payment_id=payment_id, parameters=_parameters(payment), lease=lease, now=timezone.now()
     )
     if attempt is not None:
@@ -54,18 +54,18 @@ def _create(payment: Payment, attempt: Attempt, lease: Lease) -> None:
     _conclude(attempt, answer, lease)
 
 
-def _is_stuck(answer: Answer) -> bool:
+def _is_stuck(answer: Answer[IntentSnapshot]) -> bool:
     """Return whether Stripe kept a 500 for this key: it will repeat that for ever, so look instead."""
     return answer.verdict is Verdict.UNKNOWN and answer.is_replay and (answer.http_status or 0) >= 500
 
 
-def _conclude(attempt: Attempt, answer: Answer, lease: Lease) -> None:
-    verdict = attempts.conclude(attempt_id=attempt.id, answer=answer, lease=lease, now=timezone.now())
+def _conclude(attempt: Attempt, answer: Answer[IntentSnapshot], lease: Lease) -> None:
+    verdict = intent_attempts.conclude(attempt_id=attempt.id, answer=answer, lease=lease, now=timezone.now())
     if verdict not in (Verdict.DONE, Verdict.REFUSED):
         raise TryAgain(answer.error_code or verdict.value)
 
 
-def _look(payment: Payment, attempt: Attempt) -> Answer:
+def _look(payment: Payment, attempt: Attempt) -> Answer[IntentSnapshot]:
     """Look whether the intent exists. If not, a new key is safe: an unconfirmed intent moves no money."""
     assert payment.account is not None
     snapshot = gateway.look_for_intent(
@@ -79,7 +79,7 @@ def _look(payment: Payment, attempt: Attempt) -> Answer:
 
 def cancel_intent(*, payment_id: int, lease: Lease) -> None:
     """Cancel the payment's intent at Stripe, if it has one and Stripe has not ended it already."""
-    attempt = attempts.begin_cancel(
+    attempt = intent_attempts.begin_cancel(
         payment_id=payment_id,
         parameters={"cancellation_reason": "requested_by_customer"},
         lease=lease,

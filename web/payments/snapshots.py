@@ -5,9 +5,12 @@ from __future__ import annotations
 import datetime
 import enum
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from web.payments.money import Money
 from web.payments.states import PaymentState
+
+S = TypeVar("S")  # the snapshot of what was written: an intent, a refund
 
 
 class Source(enum.Enum):
@@ -67,11 +70,11 @@ class Verdict(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Generic[S]):
     """What came back for an attempt. Carries nothing secret but the snapshot's client secret."""
 
     verdict: Verdict
-    snapshot: IntentSnapshot | None = None
+    snapshot: S | None = None
     request_id: str = ""
     http_status: int | None = None
     error_code: str = ""

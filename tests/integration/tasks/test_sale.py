@@ -15,7 +15,8 @@ from django.core.mail import EmailMultiAlternatives
 from django.db import connection
 from django.utils import timezone
 
-from tasks import gateway, relay
+from tasks import relay
+from tasks.gateway import intents as gateway
 from tasks.intents import _parameters
 from tasks.webhooks import drain_inbox
 from tests.integration.conftest import AtStripe
@@ -33,7 +34,7 @@ from web.payments.models import (
     PaymentEvent,
     Receipt,
 )
-from web.payments.operations import attempts, inbox, intents
+from web.payments.operations import inbox, intent_attempts, intents
 from web.payments.operations.inbox import Arrived
 from web.payments.states import PaymentState
 
@@ -139,7 +140,7 @@ def test_an_event_that_overtakes_the_answer_finds_its_payment(at_stripe: Make) -
     at = at_stripe()
     payment = at.shop.request(at.shop.cart())
     lease = claim_one("create_intent")
-    attempt = attempts.begin_create(
+    attempt = intent_attempts.begin_create(
         payment_id=payment.id, parameters=_parameters(payment), lease=lease, now=timezone.now()
     )
     assert attempt is not None

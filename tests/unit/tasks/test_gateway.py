@@ -11,7 +11,7 @@ import stripe
 from stripe._http_client import RequestsClient
 from urllib3.exceptions import MaxRetryError, NewConnectionError, ProtocolError
 
-from tasks.gateway import _judged
+from tasks.gateway.stripe_api import judged
 from web.payments.snapshots import Verdict
 
 
@@ -53,12 +53,12 @@ def connection_error(cause: Exception) -> stripe.StripeError:
     ],
 )  # fmt: skip
 def test_answers(status: int, error: dict[str, Any] | None, verdict: Verdict, code: str) -> None:
-    answer = _judged(api_error(status, error))
+    answer = judged(api_error(status, error))
     assert (answer.verdict, answer.error_code) == (verdict, code)
 
 
 def test_a_replayed_500_is_told_apart() -> None:
-    answer = _judged(api_error(500, {"type": "api_error"}, **{"Idempotent-Replayed": "true"}))
+    answer = judged(api_error(500, {"type": "api_error"}, **{"Idempotent-Replayed": "true"}))
     assert (answer.verdict, answer.is_replay, answer.http_status) == (Verdict.UNKNOWN, True, 500)
 
 
@@ -66,7 +66,7 @@ def test_no_connection_is_not_sent_and_a_cut_one_is_unknown() -> None:
     pool: Any = None
     refused = requests.ConnectionError(MaxRetryError(pool, "/", NewConnectionError(pool, "refused")))
     cut = requests.ConnectionError(ProtocolError("Connection aborted."))
-    assert _judged(connection_error(refused)).verdict is Verdict.NOT_SENT
-    assert _judged(connection_error(requests.ConnectTimeout())).verdict is Verdict.NOT_SENT
-    assert _judged(connection_error(cut)).verdict is Verdict.UNKNOWN
-    assert _judged(connection_error(requests.ReadTimeout())).verdict is Verdict.UNKNOWN
+    assert judged(connection_error(refused)).verdict is Verdict.NOT_SENT
+    assert judged(connection_error(requests.ConnectTimeout())).verdict is Verdict.NOT_SENT
+    assert judged(connection_error(cut)).verdict is Verdict.UNKNOWN
+    assert judged(connection_error(requests.ReadTimeout())).verdict is Verdict.UNKNOWN

@@ -1,23 +1,20 @@
-"""Writes to Stripe: opened before they are sent, concluded by what comes back.
+"""Writes to Stripe: opened before they are sent, noted by what comes back. The engine under every such write.
 
 `begin` commits the key and the exact parameters; only then may the gateway call. If the process dies on
-any line after that, the next holder of the job finds the open attempt and sends the same key again.
+any line after that, the next holder of the job finds the open attempt and sends the same key again. What an
+answer does to a payment or a refund is its own module's (intent_attempts.py, refunds.py).
 """
 
 from __future__ import annotations
 
 import datetime
+from typing import Any
 
-from django.db import transaction
-
-from web.payments import history, jobs, locks
+from web.payments import history, jobs
 from web.payments.jobs import Lease
-from web.payments.locks import Sale
-from web.payments.models import Attempt, Operation, Payment
-from web.payments.operations.intents import apply, cancel_if_asked, read_soon
-from web.payments.operations.payments import finish, move
+from web.payments.models import Attempt, Operation, Payment, Refund
 from web.payments.snapshots import Answer, Verdict
-from web.payments.states import AttemptState, PaymentState, transition
+from web.payments.states import AttemptState, transition
 
 # Stripe keeps a key at least 24 hours; a reuse after that would be executed anew.
 KEY_LIFE = datetime.timedelta(hours=23)
@@ -28,65 +25,29 @@ def is_key_old(attempt: Attempt, *, now: datetime.datetime) -> bool:
     return now - attempt.first_sent_at > KEY_LIFE
 
 
-@transaction.atomic(durable=True)
-def begin_create(
-    *, payment_id: int, parameters: dict[str, object], lease: Lease, now: datetime.datetime
-) -> Attempt | None:
-    """Open (or find) the attempt that creates the intent; None where nothing is left to create."""
-    _sale, payment = locks.sale_of_payment(payment_id)
-    open_attempt = locks.open_attempt(operation=Operation.CREATE_INTENT, payment_id=payment_id)
-    if payment.intent_id is not None:
-        if open_attempt is not None:  # an event told us of the intent before any answer did
-            _close(open_attempt, AttemptState.SUCCEEDED, now=now)
-        if not payment.client_secret_sealed and not payment.is_final:
-            read_soon(payment, now=now)  # an event does not bring the client secret, a read does
-        return None
-    if open_attempt is None and payment.state not in (PaymentState.REQUESTED, PaymentState.UNKNOWN):
-        return None
-    return _begin(payment, Operation.CREATE_INTENT, open_attempt, parameters, lease, now)
-
-
-@transaction.atomic(durable=True)
-def begin_cancel(
-    *, payment_id: int, parameters: dict[str, object], lease: Lease, now: datetime.datetime
-) -> Attempt | None:
-    """Open (or find) the attempt that cancels; None where there is nothing (more) to cancel at Stripe.
-
-    A payment that was never sent is cancelled here and now. One whose creation has no certain answer has
-    to be created first (the caller sees `intent_id` None and an open attempt of `create_intent`).
-    """
-    sale, payment = locks.sale_of_payment(payment_id)
-    open_attempt = locks.open_attempt(operation=Operation.CANCEL_INTENT, payment_id=payment_id)
-    if payment.state != PaymentState.CANCELLING:
-        if open_attempt is not None and payment.is_final:  # an event told us of the end before any answer did
-            is_done = payment.state == PaymentState.CANCELLED
-            _close(open_attempt, AttemptState.SUCCEEDED if is_done else AttemptState.REFUSED, now=now)
-        return None
-    if payment.intent_id is None:
-        if locks.open_attempt(operation=Operation.CREATE_INTENT, payment_id=payment_id) is None:
-            jobs.hold(lease)
-            move(sale, payment, PaymentState.CANCELLED, now=now, actor=history.WORKER)
-            finish(sale, now=now, actor=history.WORKER)
-        return None
-    return _begin(payment, Operation.CANCEL_INTENT, open_attempt, parameters, lease, now)
-
-
-def _close(attempt: Attempt, state: AttemptState, *, now: datetime.datetime) -> None:
+def close(attempt: Attempt, state: AttemptState, *, now: datetime.datetime) -> None:
+    """End a locked attempt whose outcome became known another way than by its answer."""
     transition(attempt, state, now=now)
     attempt.save(update_fields=["state", "state_changed_at"])
 
 
-def _begin(
+def begin(
     payment: Payment,
     operation: Operation,
-    open_attempt: Attempt | None,
+    *,
+    found: Attempt | None,
     parameters: dict[str, object],
     lease: Lease,
     now: datetime.datetime,
+    refund: Refund | None = None,
 ) -> Attempt:
+    """Send the open attempt `found` once more, or open a new one; in the caller's transaction, before the call.
+
+    The payment (and the refund, where it is about one) is locked by the caller. Raises LeaseLost.
+    """
     jobs.hold(lease)
-    if open_attempt is not None:
-        attempt = open_attempt
+    if found is not None:
+        attempt = found
         attempt.fence = lease.fence
         if not is_key_old(attempt, now=now):  # with an old key we shall only look
             attempt.sent_at = now
@@ -94,19 +55,21 @@ def _begin(
         attempt.save(update_fields=["fence", "sent_at", "sends"])
     else:
         assert payment.account_id is not None
-        ordinal = Attempt.objects.filter(operation=operation, payment=payment).count() + 1
+        ordinal = Attempt.objects.filter(operation=operation, payment=payment, refund=refund).count() + 1
+        subject = payment.public_id if refund is None else refund.public_id
         attempt = Attempt.objects.create(
             account_id=payment.account_id,
             operation=operation,
             payment=payment,
-            key=f"paydesk-{operation}-{payment.public_id}-{ordinal}",
+            refund=refund,
+            key=f"paydesk-{operation}-{subject}-{ordinal}",
             parameters=parameters,
             fence=lease.fence,
             state_changed_at=now,
             first_sent_at=now,
             sent_at=now,
         )
-    _record(
+    record(
         history.SENT,
         payment,
         now=now,
@@ -115,17 +78,11 @@ def _begin(
     return attempt
 
 
-@transaction.atomic(durable=True)
-def conclude(*, attempt_id: int, answer: Answer, lease: Lease, now: datetime.datetime) -> Verdict:
-    """Write down what an attempt got, with its effect on the payment, and end the job where it is certain.
+def note(attempt: Attempt, answer: Answer[Any], *, payment: Payment, now: datetime.datetime) -> Verdict:
+    """Write down what a locked attempt got; return the verdict to act on.
 
-    Returns the verdict that was acted on: a refusal of today's key says nothing of what an earlier send did.
-    A fact is a fact: an answer is applied even when this claim of the job was lost meanwhile.
+    A refusal of today's key says nothing of what an earlier send did.
     """
-    payment_id = Attempt.objects.values_list("payment_id", flat=True).get(id=attempt_id)
-    assert payment_id is not None
-    sale, payment = locks.sale_of_payment(payment_id)
-    attempt = locks.attempt(attempt_id)
     attempt.request_id, attempt.http_status = answer.request_id, answer.http_status
     attempt.error_code = answer.error_code
     verdict = answer.verdict
@@ -140,7 +97,7 @@ def conclude(*, attempt_id: int, answer: Answer, lease: Lease, now: datetime.dat
     elif verdict is Verdict.UNKNOWN and attempt.state == AttemptState.SENT:
         transition(attempt, AttemptState.UNKNOWN, now=now)
     attempt.save()
-    _record(
+    record(
         history.ANSWERED,
         payment,
         now=now,
@@ -153,36 +110,11 @@ def conclude(*, attempt_id: int, answer: Answer, lease: Lease, now: datetime.dat
             "replayed": answer.is_replay,
         },
     )
-    if answer.snapshot is not None:
-        apply(sale, payment, answer.snapshot, now=now, actor=history.WORKER)
-    elif attempt.operation == Operation.CREATE_INTENT and payment.intent_id is None:
-        _no_intent_yet(sale, payment, verdict, answer, now=now)
-    if attempt.operation == Operation.CREATE_INTENT and payment.intent_id is not None:
-        cancel_if_asked(payment, now=now)  # somebody cancelled while Stripe was making it
-    if verdict in (Verdict.DONE, Verdict.REFUSED):
-        jobs.complete(lease, now=now)
     return verdict
 
 
-def _no_intent_yet(
-    sale: Sale, payment: Payment, verdict: Verdict, answer: Answer, *, now: datetime.datetime
-) -> None:
-    if verdict is Verdict.UNKNOWN and payment.state == PaymentState.REQUESTED:
-        move(sale, payment, PaymentState.UNKNOWN, now=now, actor=history.WORKER)
-    elif verdict is Verdict.REFUSED and not payment.is_final:
-        payment.failure_code = answer.error_code
-        move(
-            sale,
-            payment,
-            PaymentState.FAILED,
-            now=now,
-            actor=history.WORKER,
-            data={"code": answer.error_code},
-        )
-        finish(sale, now=now, actor=history.WORKER)
-
-
-def _record(kind: str, payment: Payment, *, now: datetime.datetime, data: dict[str, object]) -> None:
+def record(kind: str, payment: Payment, *, now: datetime.datetime, data: dict[str, object]) -> None:
+    """Write a line of what a worker did with Stripe into the history of the payment's sale."""
     history.record(
         kind,
         business_id=payment.business_id,

@@ -13,7 +13,7 @@ from django.db import connection, transaction
 from web.payments import history
 from web.payments.bell import bell
 from web.payments.jobs import Queue
-from web.payments.models import InboxEvent
+from web.payments.models import InboxEvent, Payment
 from web.payments.operations import intents
 from web.payments.snapshots import CardFacts, IntentSnapshot
 
@@ -62,8 +62,26 @@ def store(*, account_id: int, event: Arrived, now: datetime.datetime) -> bool:
     return is_new
 
 
-# Says in our own terms what an event tells; None where it is of a kind that we do not follow.
-Interpreter = Callable[[InboxEvent], IntentSnapshot | CardFacts | None]
+@dataclass(frozen=True, slots=True)
+class Road:
+    """Where one kind of news belongs, and what it changes.
+
+    `find` names the payment that it is about (batches are applied sale by sale); `apply` brings the ledger to
+    what it tells and returns the payment that it changed or confirmed, None where it is about nothing of ours.
+    """
+
+    find: Callable[..., Payment | None]  # (account_id, snapshot)
+    apply: Callable[..., Payment | None]  # (account_id, snapshot, now)
+
+
+# Every kind of news that events bring. Another kind is a line here, and one in tasks/snapshots.py.
+ROADS: dict[type, Road] = {
+    IntentSnapshot: Road(intents.find, intents.settle),
+    CardFacts: Road(intents.find, intents.learn_card),
+}
+
+# Says in our own terms what an event tells (a key of ROADS); None where it is of a kind that we do not follow.
+Interpreter = Callable[[InboxEvent], object | None]
 
 
 @dataclass(slots=True)
@@ -71,7 +89,7 @@ class _Work:
     """An event with what it tells: in our own terms, or why that cannot be said; and the sale that it is about."""
 
     event: InboxEvent
-    told: IntentSnapshot | CardFacts | Exception | None
+    told: object | Exception | None
     reference: str = ""
 
     @property
@@ -121,7 +139,7 @@ def _interpreted(event: InboxEvent, interpret: Interpreter) -> _Work:
     """Say what an event tells; an event that cannot be read keeps its exception, to be raised in its turn."""
     try:
         told = interpret(event)
-        payment = None if told is None else intents.find(account_id=event.account_id, snapshot=told)
+        payment = None if told is None else ROADS[type(told)].find(account_id=event.account_id, snapshot=told)
     except Exception as error:  # noqa: BLE001 - an odd shape must not hold up the batch
         return _Work(event, error, reference=f"unreadable {event.id}")
     return _Work(event, told, reference=str(payment.cart_reference) if payment else "")
@@ -132,10 +150,8 @@ def _apply(one: _Work, *, now: datetime.datetime) -> None:
     if isinstance(told, Exception):
         raise told
     payment = None
-    if isinstance(told, CardFacts):
-        payment = intents.learn_card(account_id=event.account_id, facts=told)
-    elif told is not None:
-        payment = intents.settle(account_id=event.account_id, snapshot=told, now=now)
+    if told is not None:
+        payment = ROADS[type(told)].apply(account_id=event.account_id, snapshot=told, now=now)
     event.settled_at, event.error = now, ""
     event.state = InboxEvent.State.IGNORED if payment is None else InboxEvent.State.APPLIED
     event.payment = payment

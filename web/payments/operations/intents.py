@@ -344,16 +344,16 @@ def settle(
 
 
 @transaction.atomic
-def learn_card(*, account_id: int, facts: CardFacts) -> Payment | None:
+def learn_card(*, account_id: int, snapshot: CardFacts, now: datetime.datetime) -> Payment | None:
     """Note which card was charged; return the payment, or None where it is not one of ours. Moves nothing."""
-    found = find(account_id=account_id, snapshot=facts)
+    found = find(account_id=account_id, snapshot=snapshot)
     if found is None:
         return None
     _sale, payment = locks.sale_of_payment(found.id)
-    is_newer = facts.is_paid or not payment.is_final  # a late failure must not replace the card that paid
-    if is_newer and payment.intent_id in (None, facts.intent_id):
-        payment.charge_id = facts.charge_id
-        payment.card_brand, payment.card_last4 = facts.card_brand, facts.card_last4
+    is_newer = snapshot.is_paid or not payment.is_final  # a late failure must not replace the card that paid
+    if is_newer and payment.intent_id in (None, snapshot.intent_id):
+        payment.charge_id = snapshot.charge_id
+        payment.card_brand, payment.card_last4 = snapshot.card_brand, snapshot.card_last4
         payment.save(update_fields=["charge_id", "card_brand", "card_last4"])
     return payment
 

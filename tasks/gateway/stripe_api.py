@@ -1,8 +1,8 @@
-"""The only caller of Stripe.
+"""How this product speaks to Stripe: the SDK's client, and what every outcome means.
 
-It gives every write the key of its attempt, and says of every outcome what it means: done, refused, not
-sent, or unknown. Nothing of a response but what a snapshot holds leaves this module, and exceptions of the
-SDK never do: they carry the raw body, with the client secret in it.
+Every write carries the key of its attempt, and its outcome is one of: done, refused, not sent, or unknown.
+Nothing of a response but what a snapshot holds leaves this package, and exceptions of the SDK never do: they
+carry the raw body, with the client secret in it.
 """
 
 from __future__ import annotations
@@ -12,23 +12,22 @@ import functools
 import os
 from collections.abc import Callable
 from email.utils import parsedate_to_datetime
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn, TypeVar, cast
 
 import requests
 import stripe
 import structlog
 from django.conf import settings
 
-from tasks.snapshots import UnknownShape, of_intent
+from tasks.snapshots import UnknownShape
 from web.payments.crypto import unseal
 from web.payments.jobs import TryAgain
 from web.payments.models import StripeAccount
-from web.payments.snapshots import Answer, IntentSnapshot, Source, Verdict
+from web.payments.snapshots import Answer, Verdict
 
 stripe.enable_telemetry = False  # it would write a file into the home folder
 
-LOOK_AROUND = datetime.timedelta(minutes=5)  # clocks differ: look from a little before the first send
-MOST_LOOKED_AT = 10_000  # intents looked through for one of ours: a hundred calls
+S = TypeVar("S")
 
 log = structlog.get_logger(__name__)
 
@@ -68,41 +67,24 @@ def client_of(account: StripeAccount) -> stripe.StripeClient:
 # --- writes ------------------------------------------------------------------------------------------
 
 
-def create_intent(account: StripeAccount, *, parameters: dict[str, Any], key: str) -> Answer:
-    """Create a payment intent; say what came of it."""
-    intents = client_of(account).v1.payment_intents
-    return _write(
-        account,
-        lambda: intents.create(cast(Any, parameters), {"idempotency_key": key}),
-    )
+def write(
+    call: Callable[[], Any],
+    *,
+    shown: Callable[[dict[str, Any], datetime.datetime], S],
+    read_again: Callable[[S], S],
+) -> Answer[S]:
+    """Make one write and say what came of it.
 
-
-def cancel_intent(account: StripeAccount, *, intent_id: str, parameters: dict[str, Any], key: str) -> Answer:
-    """Cancel a payment intent. Refused because of its state, the answer shows that state."""
-    intents = client_of(account).v1.payment_intents
-    answer = _write(
-        account,
-        lambda: intents.cancel(intent_id, cast(Any, parameters), {"idempotency_key": key}),
-    )
-    if answer.verdict is not Verdict.REFUSED:
-        return answer
+    `shown` turns the object of an answer, with Stripe's time of it, into a snapshot; `read_again` reads the
+    object of a snapshot as it is now: a replayed answer proves only that it exists.
+    """
+    answer: Answer[S]
     try:
-        snapshot = read_intent(account, intent_id=intent_id)
-    except (StripeUnreachable, StripeRefused):
-        return Answer(Verdict.UNKNOWN, None, answer.request_id, answer.http_status, answer.error_code)
-    return Answer(Verdict.REFUSED, snapshot, answer.request_id, answer.http_status, answer.error_code)
-
-
-def _write(account: StripeAccount, call: Callable[[], stripe.PaymentIntent]) -> Answer:
-    try:
-        intent = call()
+        thing = call()
     except stripe.StripeError as error:
-        answer = _judged(error)
+        answer = judged(error)
     else:
-        response = intent.last_response
-        data = cast("dict[str, Any]", getattr(response, "data", None))
-        is_replay = _header(response.headers if response else None, "Idempotent-Replayed") == "true"
-        answer = _done(account, data, getattr(response, "request_id", "") or "", is_replay=is_replay)
+        answer = _done(thing, shown, read_again)
     log.info(
         "stripe.answered",
         verdict=answer.verdict.value,
@@ -114,12 +96,18 @@ def _write(account: StripeAccount, call: Callable[[], stripe.PaymentIntent]) -> 
     return answer
 
 
-def _done(account: StripeAccount, data: dict[str, Any], request_id: str, *, is_replay: bool) -> Answer:
+def _done(
+    thing: Any, shown: Callable[[dict[str, Any], datetime.datetime], S], read_again: Callable[[S], S]
+) -> Answer[S]:
+    response = thing.last_response
+    data = cast("dict[str, Any]", getattr(response, "data", None))
+    request_id = getattr(response, "request_id", "") or ""
+    is_replay = _header(response.headers if response else None, "Idempotent-Replayed") == "true"
     try:
         occurred_at = datetime.datetime.fromtimestamp(data["created"], tz=datetime.UTC)
-        snapshot = of_intent(data, source=Source.ANSWER, occurred_at=occurred_at)
-        if is_replay:  # proves that it exists, as it was then; how it is now has to be read
-            snapshot = read_intent(account, intent_id=snapshot.intent_id)
+        snapshot = shown(data, occurred_at)
+        if is_replay:  # how it is now has to be read
+            snapshot = read_again(snapshot)
     except (UnknownShape, KeyError, TypeError, ValueError):
         return Answer(Verdict.UNKNOWN, None, request_id, 200, "unreadable_answer", is_replay=is_replay)
     except (StripeUnreachable, StripeRefused):
@@ -127,7 +115,7 @@ def _done(account: StripeAccount, data: dict[str, Any], request_id: str, *, is_r
     return Answer(Verdict.DONE, snapshot, request_id, 200, is_replay=is_replay)
 
 
-def _judged(error: stripe.StripeError) -> Answer:
+def judged(error: stripe.StripeError) -> Answer[Any]:
     """Say what an exception of the SDK means for a write. One place decides.
 
     Source of the rules: Stripe's page on idempotent requests. A failed validation, 409, 401, 403 and 429
@@ -184,19 +172,7 @@ def _never_connected(error: BaseException) -> bool:
 # --- reads -------------------------------------------------------------------------------------------
 
 
-def read_intent(account: StripeAccount, *, intent_id: str) -> IntentSnapshot:
-    """Read an intent as it is now; raise StripeUnreachable or StripeRefused."""
-    try:
-        intent = client_of(account).v1.payment_intents.retrieve(intent_id, {"expand": ["latest_charge"]})
-    except stripe.StripeError as error:
-        _raise_for_read(error)
-    snapshot = of_intent(_data(intent), source=Source.READ, occurred_at=_answered_at(intent))
-    if snapshot.intent_id != intent_id:
-        raise StripeUnreachable("an answer for another intent")
-    return snapshot
-
-
-def _answered_at(thing: Any) -> datetime.datetime | None:
+def answered_at(thing: Any) -> datetime.datetime | None:
     """Return Stripe's time of an answer, a second early: what it shows is at least as new as that."""
     response = getattr(thing, "last_response", None)
     try:
@@ -206,42 +182,16 @@ def _answered_at(thing: Any) -> datetime.datetime | None:
     return answered - datetime.timedelta(seconds=1)
 
 
-def look_for_intent(
-    account: StripeAccount, *, payment_public_id: str, since: datetime.datetime, until: datetime.datetime
-) -> IntentSnapshot | None:
-    """Look for the intent of a payment by our id in its metadata. By list: Stripe's search lags behind.
-
-    `since` and `until` are when we first and last asked for it to be made.
-    """
-    window = {"gte": int((since - LOOK_AROUND).timestamp()), "lte": int((until + LOOK_AROUND).timestamp())}
-    try:
-        page = client_of(account).v1.payment_intents.list({"created": cast(Any, window), "limit": 100})
-        for number, intent in enumerate(page.auto_paging_iter()):
-            if "payment" in intent.metadata and intent.metadata["payment"] == payment_public_id:
-                return read_intent(account, intent_id=intent.id)
-            if number >= MOST_LOOKED_AT:
-                raise StripeUnreachable("too many intents to look through")
-    except stripe.StripeError as error:
-        _raise_for_read(error)
-    return None
-
-
-def read_account_id(account: StripeAccount) -> str:
-    """Ask Stripe whose keys these are; return the account id (`acct_…`)."""
-    try:
-        return str(_data(client_of(account).v1.accounts.retrieve_current())["id"])
-    except stripe.StripeError as error:
-        _raise_for_read(error)
-
-
-def _data(thing: Any) -> dict[str, Any]:
+def data_of(thing: Any) -> dict[str, Any]:
+    """Return the object of an answer as a dict; raise StripeUnreachable where it is none."""
     data = getattr(thing.last_response, "data", None)
     if not isinstance(data, dict):
         raise StripeUnreachable("an answer that is not an object")
     return data
 
 
-def _raise_for_read(error: stripe.StripeError) -> NoReturn:
+def raise_for_read(error: stripe.StripeError) -> NoReturn:
+    """Raise what a failed read means: StripeRefused where it is for good, else StripeUnreachable."""
     status = error.http_status
     if error.error is not None and status in (400, 401, 403, 404):
         raise StripeRefused(_code(error), status) from None
