@@ -1,9 +1,13 @@
 """The ledger's tables, one module each."""
 
 from web.payments.models.attempt import Attempt, Operation
+from web.payments.models.audit import AuditEntry
+from web.payments.models.balance import BalanceCursor, BalanceEntry, Payout
 from web.payments.models.cart import LARGEST_QUANTITY, Cart, CartLine
+from web.payments.models.close_out import CloseOut, CloseOutLine
 from web.payments.models.inbox import InboxEvent
 from web.payments.models.job import Job
+from web.payments.models.mail import ReceiptResend, RefundReceipt
 from web.payments.models.order import Order, OrderLine, Receipt
 from web.payments.models.payment import HeldReason, Method, Payment, PaymentEvent
 from web.payments.models.profile_data import ProfilePaymentData
@@ -13,8 +17,13 @@ from web.payments.models.settings import PaymentSettings, StripeAccount, Webhook
 __all__ = [
     "LARGEST_QUANTITY",
     "Attempt",
+    "AuditEntry",
+    "BalanceCursor",
+    "BalanceEntry",
     "Cart",
     "CartLine",
+    "CloseOut",
+    "CloseOutLine",
     "HeldReason",
     "InboxEvent",
     "Job",
@@ -25,9 +34,12 @@ __all__ = [
     "Payment",
     "PaymentEvent",
     "PaymentSettings",
+    "Payout",
     "ProfilePaymentData",
     "Receipt",
+    "ReceiptResend",
     "Refund",
+    "RefundReceipt",
     "StripeAccount",
     "WebhookSecret",
 ]

@@ -68,6 +68,8 @@ class Order(models.Model):
         indexes = [
             models.Index(fields=["business", "-created_at", "-id"], name="order_newest_first"),
             models.Index(fields=["customer", "-created_at"], name="order_of_customer"),
+            # Names and addresses are searched by `order_words`, an index on an expression (migration 0007).
+            models.Index(fields=["business", "total_minor", "-created_at"], name="order_of_amount"),
         ]
 
     def __str__(self) -> str:

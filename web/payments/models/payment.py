@@ -122,6 +122,19 @@ class Payment(models.Model):
                 condition=Q(state__in=sorted(LIVE | {PaymentState.HELD})),
                 name="payment_unsettled",
             ),
+            models.Index(
+                fields=["business", "state_changed_at"],
+                condition=Q(state=PaymentState.SUCCEEDED),
+                name="payment_settled",
+            ),
+            # What people search by, and what an order's list asks of its payments.
+            models.Index(
+                fields=["charge_id"], condition=Q(charge_id__isnull=False), name="payment_of_charge"
+            ),
+            models.Index(
+                fields=["business", "card_last4"], condition=~Q(card_last4=""), name="payment_of_last4"
+            ),
+            models.Index(fields=["order"], condition=Q(refunded_minor__gt=0), name="payment_refunded"),
         ]
 
     def __str__(self) -> str:

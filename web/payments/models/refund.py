@@ -53,6 +53,14 @@ class Refund(models.Model):
                 fields=["payment", "stripe_refund_id"], name="a_stripe_refund_is_recorded_once"
             ),
         ]
+        indexes = [
+            models.Index(
+                fields=["stripe_refund_id"],
+                condition=Q(stripe_refund_id__isnull=False),
+                name="refund_of_stripe_id",
+            ),
+            models.Index(fields=["business", "state_changed_at"], name="refund_of_business"),
+        ]
 
     def __str__(self) -> str:
         return str(self.public_id)

@@ -22,15 +22,39 @@ class PaymentSettings(models.Model):
         NONE = "none", _("No online payments")
         STRIPE = "stripe", "Stripe"
 
+    class CaptureMode(models.TextChoices):
+        AUTOMATIC = "automatic", _("At once")
+        MANUAL = "manual", _("When staff confirm it")
+
     business = models.OneToOneField(Business, on_delete=models.PROTECT, related_name="payment_settings")
     gateway = models.CharField(max_length=10, choices=Gateway, default=Gateway.STRIPE)
     refund_policy = models.TextField(blank=True)
     refund_popup = models.BooleanField(default=False)
     guests_may_pay = models.BooleanField(default=True)
     tip_presets = models.JSONField(default=default_tip_presets)  # whole percents; [] asks for no tip
+    # Customers may leave a cart to be paid at the desk; it stays a cart until then.
+    pays_on_arrival = models.BooleanField(default=False)
+    # When a card presented to a reader is charged; what is authorised only is captured within two days.
+    capture_mode = models.CharField(max_length=10, choices=CaptureMode, default=CaptureMode.AUTOMATIC)
+    # Behind the account's own prefix on a card's statement: "HANRIVER* YOGA".
+    statement_descriptor_suffix = models.CharField(max_length=12, blank=True)
+    abandon_after_hours = models.PositiveSmallIntegerField(
+        default=24
+    )  # then a payment nobody made is cancelled
+    receipt_header = models.CharField(max_length=300, blank=True)
+    receipt_footer = models.TextField(blank=True, max_length=1000)
+    receipt_legal = models.TextField(blank=True, max_length=1000)
     # Part of the webhook address: says which business an event is for, before anything is verified.
     webhook_token = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(abandon_after_hours__gte=1, abandon_after_hours__lte=168),
+                name="a_payment_is_given_up_within_a_week",
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"payment settings of {self.business_id}"
