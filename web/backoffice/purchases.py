@@ -1,4 +1,4 @@
-"""/purchases/: what was sold, what waits for a person, and the whole story of one order."""
+"""/purchases/<number>/: the whole story of one order. The list is in purchase_list.py."""
 
 from __future__ import annotations
 
@@ -9,19 +9,6 @@ from django.views.decorators.http import require_safe
 from web.core.groups import Group
 from web.core.tenancy import MemberRequest, staff_required
 from web.payments.queries import purchases
-
-
-@require_safe
-@staff_required(Group.PURCHASES)
-def purchase_list(request: MemberRequest) -> HttpResponse:
-    """List the newest orders, and on top what needs attention."""
-    context = {
-        "orders": purchases.newest_orders(request.business),
-        "attention": purchases.attention(request.business),
-    }
-    response = render(request, "backoffice/purchases.html", context)
-    response["Cache-Control"] = "private, no-cache"
-    return response
 
 
 @require_safe

@@ -2,10 +2,12 @@
 
 from django.urls import URLPattern, URLResolver, path
 
-from web.backoffice import purchases, settings_page
+from web.backoffice import purchase_list, purchases, settings_page
 
 urlpatterns: list[URLPattern | URLResolver] = [
-    path("purchases/", purchases.purchase_list, name="purchases"),
+    path("purchases/", purchase_list.purchase_list, name="purchases"),
+    path("purchases/totals/", purchase_list.totals, name="purchases_totals"),
+    path("purchases/export/", purchase_list.export, name="purchases_export"),
     path("purchases/<str:number>/", purchases.purchase, name="purchase"),
     path("settings/", settings_page.settings_page, name="settings"),
     path("settings/stripe/", settings_page.save_keys, name="settings_keys"),

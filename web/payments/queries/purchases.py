@@ -12,7 +12,6 @@ from web.payments import history
 from web.payments.models import Cart, Order, Payment, PaymentEvent
 from web.payments.states import CartState, PaymentState
 
-NEWEST = 50
 MOST_ATTENTION = 20
 MOST_EVENTS = 500  # of one sale: far more than a sale has
 
@@ -35,12 +34,6 @@ class Attention:
 
     def __bool__(self) -> bool:
         return bool(self.held or self.being_paid)
-
-
-def newest_orders(business: Business) -> list[Order]:
-    """Return the business's newest orders with what a list shows of them."""
-    orders = Order.objects.filter(business=business).order_by("-created_at", "-id")
-    return list(orders.prefetch_related("lines", "payments")[:NEWEST])
 
 
 def order(business: Business, number: str) -> Order | None:
