@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tasks import accounts, intents, receipts
+from tasks import accounts, intents, receipts, refunds
 from web.payments import jobs
 
 Result = dict[str, object] | None
@@ -14,6 +14,9 @@ HANDLERS: dict[str, Callable[..., Result]] = {
     jobs.CANCEL_INTENT.name: intents.cancel_intent,
     jobs.READ_INTENT.name: intents.read_intent,
     jobs.VERIFY_ACCOUNT.name: accounts.verify_account,
+    jobs.SUBMIT_REFUND.name: refunds.submit_refund,
+    jobs.READ_REFUND.name: refunds.read_refund,
+    jobs.IMPORT_REFUNDS.name: refunds.import_refunds,
     jobs.SEND_RECEIPT.name: receipts.send_receipt,
 }
 

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import datetime
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 from web.payments.models import InboxEvent
 from web.payments.money import Money, MoneyError
-from web.payments.snapshots import CardFacts, IntentSnapshot, Source
-from web.payments.states import PaymentState
+from web.payments.snapshots import (
+    CardFacts,
+    DisputeSnapshot,
+    IntentSnapshot,
+    RefundedSoFar,
+    RefundSnapshot,
+    Source,
+)
+from web.payments.states import PaymentState, RefundState
 
 _STATES = {
     "requires_payment_method": PaymentState.AWAITING,  # or declined, if a try has failed
@@ -19,6 +27,13 @@ _STATES = {
     "requires_capture": PaymentState.AUTHORISED,
     "canceled": PaymentState.CANCELLED,
     "succeeded": PaymentState.SUCCEEDED,
+}
+_REFUND_STATES = {
+    "pending": RefundState.PENDING,
+    "requires_action": RefundState.PENDING,
+    "succeeded": RefundState.SUCCEEDED,
+    "failed": RefundState.FAILED,
+    "canceled": RefundState.CANCELLED,
 }
 _CHARGE_EVENTS = frozenset({"charge.succeeded", "charge.failed", "charge.updated", "charge.captured"})
 
@@ -70,8 +85,13 @@ def of_intent(
 
 
 def _payment_of(thing: dict[str, Any]) -> str:
-    """Return our payment's id from the metadata; "" where somebody else's program wrote something there."""
-    text = (thing.get("metadata") or {}).get("payment")
+    """Return our payment's id from the metadata."""
+    return _uuid(thing, "payment")
+
+
+def _uuid(thing: dict[str, Any], name: str) -> str:
+    """Return an id of ours from the metadata; "" where somebody else's program wrote something there."""
+    text = (thing.get("metadata") or {}).get(name)
     try:
         return str(uuid.UUID(text))
     except (ValueError, TypeError, AttributeError):
@@ -80,25 +100,115 @@ def _payment_of(thing: dict[str, Any]) -> str:
 
 def _card(charge: dict[str, Any]) -> dict[str, Any]:
     details = charge.get("payment_method_details") or {}
+    if details.get("interac_present"):  # whatever brand is printed beside it: it is refunded the Interac way
+        return {**details["interac_present"], "brand": "interac"}
     return details.get("card") or details.get("card_present") or {}
 
 
-def of_event(event: InboxEvent) -> IntentSnapshot | CardFacts | None:
-    """Say what an event tells the ledger; None for kinds that it does not follow."""
-    kind = event.event_type
-    if not kind.startswith("payment_intent.") and kind not in _CHARGE_EVENTS:
+def _time(seconds: object) -> datetime.datetime | None:
+    return datetime.datetime.fromtimestamp(seconds, tz=datetime.UTC) if isinstance(seconds, int) else None
+
+
+def of_refund(refund: dict[str, Any], *, source: Source) -> RefundSnapshot:
+    """Turn a Refund into a snapshot."""
+    status, created_at = refund.get("status"), _time(refund.get("created"))
+    if status not in _REFUND_STATES or not isinstance(refund.get("id"), str) or created_at is None:
+        raise UnknownShape(f"a refund with status {str(status)[:40]!r}")
+    return RefundSnapshot(
+        stripe_refund_id=refund["id"],
+        state=_REFUND_STATES[status],
+        amount=_money(refund.get("amount"), refund.get("currency")),
+        source=source,
+        created_at=created_at,
+        intent_id=_id(refund.get("payment_intent")),
+        charge_id=_id(refund.get("charge")),
+        refund_public_id=_uuid(refund, "refund"),
+        failure_code=(refund.get("failure_reason") or "")[:60],
+        reason=(refund.get("reason") or "")[:60],
+    )
+
+
+def _id(thing: object) -> str:
+    """Return the id of what a field names, expanded or not."""
+    return str((thing.get("id") if isinstance(thing, dict) else thing) or "")
+
+
+def of_charge_refunds(charge: dict[str, Any]) -> RefundedSoFar | None:
+    """Say how much of a charge was given back; None for an authorisation that was let go: no money moved."""
+    if not charge.get("captured"):
         return None
-    thing = event.payload["data"]["object"]
-    if kind in _CHARGE_EVENTS:
-        card = _card(thing)
-        if not thing.get("payment_intent") or not card:
-            return None
-        return CardFacts(
-            intent_id=thing["payment_intent"],
-            payment_public_id=_payment_of(thing),
-            is_paid=thing.get("status") == "succeeded",
-            charge_id=thing["id"],
-            card_brand=card.get("brand") or "",
-            card_last4=card.get("last4") or "",
-        )
+    return RefundedSoFar(
+        intent_id=_id(charge.get("payment_intent")),
+        payment_public_id=_payment_of(charge),
+        charge_id=charge["id"],
+        amount=_money(charge.get("amount_refunded"), charge.get("currency")),
+    )
+
+
+def of_dispute(dispute: dict[str, Any], *, occurred_at: datetime.datetime) -> DisputeSnapshot:
+    """Turn a Dispute into a snapshot."""
+    opened_at, status = _time(dispute.get("created")), dispute.get("status")
+    if opened_at is None or not isinstance(status, str) or not isinstance(dispute.get("id"), str):
+        raise UnknownShape("a dispute without a status or a time")
+    entries = [entry for entry in dispute.get("balance_transactions") or [] if isinstance(entry, dict)]
+    return DisputeSnapshot(
+        stripe_dispute_id=dispute["id"],
+        intent_id=_id(dispute.get("payment_intent")),
+        charge_id=_id(dispute.get("charge")),
+        amount=_money(dispute.get("amount"), dispute.get("currency")),
+        status=status[:30],
+        reason=(dispute.get("reason") or "")[:60],
+        is_refundable=bool(dispute.get("is_charge_refundable")),
+        occurred_at=occurred_at,
+        opened_at=opened_at,
+        evidence_due_at=_time((dispute.get("evidence_details") or {}).get("due_by")),
+        is_money_gone=sum(entry.get("amount") or 0 for entry in entries) < 0,
+        entries=len(entries),
+        fee_minor=sum(entry.get("fee") or 0 for entry in entries),
+        fee_currency=str(entries[0].get("currency") or "")[:3] if entries else "",
+    )
+
+
+def of_event(event: InboxEvent) -> object | None:
+    """Say what an event tells the ledger, as a key of inbox.ROADS; None for kinds that it does not follow."""
+    kind = event.event_type
+    interpret = next((known for prefix, known in _KINDS.items() if kind.startswith(prefix)), None)
+    return None if interpret is None else interpret(event, event.payload["data"]["object"])
+
+
+def _of_intent_event(event: InboxEvent, thing: dict[str, Any]) -> object | None:
     return of_intent(thing, source=Source.EVENT, occurred_at=event.occurred_at)
+
+
+def _of_charge_event(event: InboxEvent, thing: dict[str, Any]) -> object | None:
+    if event.event_type == "charge.refunded":
+        return of_charge_refunds(thing)
+    card = _card(thing)
+    if event.event_type not in _CHARGE_EVENTS or not thing.get("payment_intent") or not card:
+        return None
+    return CardFacts(
+        intent_id=thing["payment_intent"],
+        payment_public_id=_payment_of(thing),
+        is_paid=thing.get("status") == "succeeded",
+        charge_id=thing["id"],
+        card_brand=card.get("brand") or "",
+        card_last4=card.get("last4") or "",
+    )
+
+
+def _of_refund_event(event: InboxEvent, thing: dict[str, Any]) -> object | None:
+    return of_refund(thing, source=Source.EVENT)
+
+
+def _of_dispute_event(event: InboxEvent, thing: dict[str, Any]) -> object | None:
+    return of_dispute(thing, occurred_at=event.occurred_at)
+
+
+# What an event's type begins with, the longer before the shorter, and who reads it.
+_KINDS: dict[str, Callable[[InboxEvent, dict[str, Any]], object | None]] = {
+    "payment_intent.": _of_intent_event,
+    "charge.dispute.": _of_dispute_event,
+    "charge.refund.": _of_refund_event,
+    "refund.": _of_refund_event,
+    "charge.": _of_charge_event,
+}

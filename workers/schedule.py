@@ -15,6 +15,11 @@ SCHEDULE = {
         "schedule": SILENCE_SECONDS,
         "options": {"expires": SILENCE_SECONDS * 2},
     },
+    "check-silent-refunds": {
+        "task": "paydesk.check_silent_refunds",
+        "schedule": SILENCE_SECONDS,
+        "options": {"expires": SILENCE_SECONDS * 2},
+    },
     "forget-done-jobs": {
         "task": "paydesk.forget_done_jobs",
         "schedule": CLEAN_UP_SECONDS,

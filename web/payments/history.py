@@ -19,6 +19,14 @@ ORDER_MADE = "order.made"
 RECEIPT_SENT = "receipt.sent"
 POLICY_ACCEPTED = "policy.accepted"
 CART_REOPENED = "cart.reopened"
+REFUND_REQUESTED = "refund.requested"
+REFUND_REPEATED = "refund.repeated"  # the same form again; the refund that it made was given
+REFUND_MOVED = "refund.moved"
+REFUND_IMPORTED = "refund.imported"  # made at Stripe, not here
+PAYMENT_RELEASED = "payment.released"  # given back before there was an order: its cart is free of it
+PAYMENT_ATTACHED = "payment.attached"  # held money that a person put onto its cart
+DISPUTE_OPENED = "dispute.opened"
+DISPUTE_CHANGED = "dispute.changed"
 
 WORKER = "worker"
 STRIPE = "stripe"

@@ -59,10 +59,23 @@ READ_INTENT = JobKind("read_intent", Queue.INTENTS, arguments=("payment_id",))
 VERIFY_ACCOUNT = JobKind(
     "verify_account", Queue.INTENTS, max_attempts=5, is_followed=True, arguments=("stripe_account_id",)
 )
+SUBMIT_REFUND = JobKind("submit_refund", Queue.REFUNDS, arguments=("refund_id",))
+READ_REFUND = JobKind("read_refund", Queue.REFUNDS, arguments=("refund_id",))
+IMPORT_REFUNDS = JobKind("import_refunds", Queue.REFUNDS, arguments=("payment_id",))
 SEND_RECEIPT = JobKind("send_receipt", Queue.RECEIPTS, lease_seconds=60, arguments=("order_id",))
 
 CATALOGUE = {
-    kind.name: kind for kind in (CREATE_INTENT, CANCEL_INTENT, READ_INTENT, VERIFY_ACCOUNT, SEND_RECEIPT)
+    kind.name: kind
+    for kind in (
+        CREATE_INTENT,
+        CANCEL_INTENT,
+        READ_INTENT,
+        VERIFY_ACCOUNT,
+        SUBMIT_REFUND,
+        READ_REFUND,
+        IMPORT_REFUNDS,
+        SEND_RECEIPT,
+    )
 }
 
 

@@ -1,6 +1,6 @@
 """Every SELECT … FOR UPDATE of the ledger, so that the order of locks can be read in one place.
 
-The order: cart, order, payment, refund, attempt, job; ascending ids within each. A payment belongs to one
+The order: cart, payment, refund, order line, attempt, job; ascending ids within each. A payment belongs to one
 cart reference, so a *sale* (a cart reference with all that hangs on it) is locked as a tree; whoever needs
 several sales takes them in ascending order of their references. NO KEY: inserting a row that points at a
 locked one does not have to wait.
@@ -11,7 +11,7 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass, field
 
-from web.payments.models import Attempt, Cart, Job, Operation, Order, Payment
+from web.payments.models import Attempt, Cart, Job, Operation, Order, OrderLine, Payment, Refund
 from web.payments.states import LIVE, OPEN_ATTEMPT, PaymentState
 
 
@@ -30,11 +30,25 @@ class Sale:
 
     @property
     def succeeded(self) -> list[Payment]:
-        return [payment for payment in self.payments if payment.state == PaymentState.SUCCEEDED]
+        """Payments whose money is there for this sale: what was given back before there was an order is not."""
+        return [
+            payment
+            for payment in self.payments
+            if payment.state == PaymentState.SUCCEEDED and not payment.is_released
+        ]
 
     @property
     def held(self) -> list[Payment]:
-        return [payment for payment in self.payments if payment.state == PaymentState.HELD]
+        return [
+            payment
+            for payment in self.payments
+            if payment.state == PaymentState.HELD and not payment.is_released
+        ]
+
+    @property
+    def being_refunded(self) -> bool:
+        """Whether money of this sale is, or is being, given back."""
+        return any(payment.refunded_minor for payment in self.succeeded)
 
     def payment(self, payment_id: int) -> Payment:
         return next(payment for payment in self.payments if payment.id == payment_id)
@@ -60,11 +74,27 @@ def sale_of_payment(payment_id: int) -> tuple[Sale, Payment]:
     return locked, locked.payment(payment_id)
 
 
-def open_attempt(*, operation: Operation, payment_id: int) -> Attempt | None:
+def sale_of_refund(refund_id: int) -> tuple[Sale, Payment, Refund]:
+    """Lock the sale that a refund belongs to, its payment and the refund, and return the three."""
+    locked, payment = sale_of_payment(Refund.objects.values_list("payment_id", flat=True).get(id=refund_id))
+    return locked, payment, Refund.objects.select_for_update(no_key=True).get(id=refund_id)
+
+
+def refunds(payment_id: int) -> list[Refund]:
+    """Lock every refund of a payment whose sale the caller has locked."""
+    return list(Refund.objects.select_for_update(no_key=True).filter(payment_id=payment_id).order_by("id"))
+
+
+def order_lines(order_id: int) -> list[OrderLine]:
+    """Lock the lines of an order whose sale the caller has locked."""
+    return list(OrderLine.objects.select_for_update(no_key=True).filter(order_id=order_id).order_by("id"))
+
+
+def open_attempt(*, operation: Operation, payment_id: int, refund_id: int | None = None) -> Attempt | None:
     """Lock the one attempt that has no certain answer yet, if there is one."""
     return (
         Attempt.objects.select_for_update(no_key=True)
-        .filter(operation=operation, payment_id=payment_id, refund=None, state__in=OPEN_ATTEMPT)
+        .filter(operation=operation, payment_id=payment_id, refund_id=refund_id, state__in=OPEN_ATTEMPT)
         .first()
     )
 

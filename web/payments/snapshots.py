@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from web.payments.money import Money
-from web.payments.states import PaymentState
+from web.payments.states import PaymentState, RefundState
 
 S = TypeVar("S")  # the snapshot of what was written: an intent, a refund
 
@@ -57,6 +57,52 @@ class CardFacts:
     card_brand: str
     card_last4: str
     is_paid: bool  # a failed charge's card must not replace the one that paid
+
+
+@dataclass(frozen=True, slots=True)
+class RefundSnapshot:
+    """A refund at Stripe as it was at one moment. `state` is never one of our own (requested, submitting, unknown)."""
+
+    stripe_refund_id: str
+    state: RefundState
+    amount: Money | None  # None where Stripe reported a currency or number that we cannot hold
+    source: Source
+    created_at: datetime.datetime
+    intent_id: str = ""
+    charge_id: str = ""
+    refund_public_id: str = ""  # what we put into the metadata; "" for one that was not made here
+    failure_code: str = ""
+    reason: str = ""  # Stripe's word
+
+
+@dataclass(frozen=True, slots=True)
+class RefundedSoFar:
+    """How much of a charge was given back by all its refunds: a hint that there may be one we do not know."""
+
+    intent_id: str
+    payment_public_id: str
+    charge_id: str
+    amount: Money | None
+
+
+@dataclass(frozen=True, slots=True)
+class DisputeSnapshot:
+    """A dispute at Stripe as it was at one moment. `status` and `reason` are Stripe's words."""
+
+    stripe_dispute_id: str
+    intent_id: str
+    charge_id: str
+    amount: Money | None
+    status: str
+    reason: str
+    is_refundable: bool
+    occurred_at: datetime.datetime
+    opened_at: datetime.datetime
+    evidence_due_at: datetime.datetime | None
+    is_money_gone: bool
+    entries: int  # balance transactions so far
+    fee_minor: int
+    fee_currency: str
 
 
 class Verdict(enum.Enum):

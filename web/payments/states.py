@@ -35,7 +35,8 @@ class CartState(models.TextChoices):
 class RefundState(models.TextChoices):
     REQUESTED = "requested", _("Requested")
     SUBMITTING = "submitting", _("Being sent")
-    PENDING = "pending", _("Pending")
+    UNKNOWN = "unknown", _("Checking")  # Stripe was asked and did not answer: asked again with the same key
+    PENDING = "pending", _("Pending")  # Stripe has it; the bank is working on it
     SUCCEEDED = "succeeded", _("Refunded")
     FAILED = "failed", _("Failed")
     CANCELLED = "cancelled", _("Cancelled")
@@ -115,10 +116,15 @@ REFUND_EDGES: dict[tuple[str, str], str] = {
     (R.REQUESTED, R.SUBMITTING): "a worker took it",
     (R.REQUESTED, R.CANCELLED): "withdrawn before it was sent",
     (R.REQUESTED, R.SUCCEEDED): "paid out by hand",
+    (R.SUBMITTING, R.UNKNOWN): "sending it got no certain answer",
     (R.SUBMITTING, R.PENDING): "Stripe has it",
     (R.SUBMITTING, R.SUCCEEDED): "Stripe paid it back",
     (R.SUBMITTING, R.FAILED): "Stripe refused it",
     (R.SUBMITTING, R.CANCELLED): "Stripe cancelled it",
+    (R.UNKNOWN, R.PENDING): "Stripe had taken it",
+    (R.UNKNOWN, R.SUCCEEDED): "Stripe had paid it back",
+    (R.UNKNOWN, R.FAILED): "asked again, Stripe refused it",
+    (R.UNKNOWN, R.CANCELLED): "Stripe had cancelled it",
     (R.PENDING, R.SUCCEEDED): "Stripe paid it back",
     (R.PENDING, R.FAILED): "the bank sent it back",
     (R.PENDING, R.CANCELLED): "Stripe cancelled it",
@@ -139,6 +145,10 @@ FINAL = frozenset({P.SUCCEEDED, P.HELD, P.CANCELLED, P.FAILED})
 COMMITTED = LIVE | {P.SUCCEEDED}
 CANCELLABLE = LIVE - {P.CANCELLING}
 OPEN_ATTEMPT = frozenset({A.SENT, A.UNKNOWN})
+# A refund that Stripe has not certainly taken: another one of the same payment has to wait for it.
+REFUND_UNDER_WAY = frozenset({R.REQUESTED, R.SUBMITTING, R.UNKNOWN})
+REFUND_OPEN = REFUND_UNDER_WAY | {R.PENDING}
+REFUND_WITHOUT_MONEY = frozenset({R.FAILED, R.CANCELLED})  # what it had reserved is given back
 
 EDGES = {"payment": PAYMENT_EDGES, "cart": CART_EDGES, "refund": REFUND_EDGES, "attempt": ATTEMPT_EDGES}
 

@@ -5,13 +5,14 @@ from web.payments.models.audit import AuditEntry
 from web.payments.models.balance import BalanceCursor, BalanceEntry, Payout
 from web.payments.models.cart import LARGEST_QUANTITY, Cart, CartLine
 from web.payments.models.close_out import CloseOut, CloseOutLine
+from web.payments.models.dispute import Dispute
 from web.payments.models.inbox import InboxEvent
 from web.payments.models.job import Job
 from web.payments.models.mail import ReceiptResend, RefundReceipt
 from web.payments.models.order import Order, OrderLine, Receipt
 from web.payments.models.payment import HeldReason, Method, Payment, PaymentEvent
 from web.payments.models.profile_data import ProfilePaymentData
-from web.payments.models.refund import Refund
+from web.payments.models.refund import BulkRefund, Refund, RefundLine
 from web.payments.models.settings import PaymentSettings, StripeAccount, WebhookSecret
 
 __all__ = [
@@ -20,10 +21,12 @@ __all__ = [
     "AuditEntry",
     "BalanceCursor",
     "BalanceEntry",
+    "BulkRefund",
     "Cart",
     "CartLine",
     "CloseOut",
     "CloseOutLine",
+    "Dispute",
     "HeldReason",
     "InboxEvent",
     "Job",
@@ -39,6 +42,7 @@ __all__ = [
     "Receipt",
     "ReceiptResend",
     "Refund",
+    "RefundLine",
     "RefundReceipt",
     "StripeAccount",
     "WebhookSecret",

@@ -89,6 +89,9 @@ class OrderLine(models.Model):
     discount_minor = minor_field()
     sales_tax_minor = minor_field()
     additional_tax_minor = minor_field()
+    # What refunds by item have reserved of this line, under its sale's lock (a failed one gives it back).
+    refunded_quantity = models.PositiveSmallIntegerField(default=0)
+    refunded_minor = minor_field(default=0)
 
     class Meta:
         ordering = ["id"]
@@ -96,10 +99,26 @@ class OrderLine(models.Model):
             models.CheckConstraint(
                 condition=Q(amount_minor=F("unit_price_minor") * F("quantity")), name="an_order_line_adds_up"
             ),
+            models.CheckConstraint(
+                condition=Q(refunded_quantity__lte=F("quantity"))
+                & Q(refunded_minor__gte=0)
+                & Q(
+                    refunded_minor__lte=F("amount_minor")
+                    - F("discount_minor")
+                    + F("sales_tax_minor")
+                    + F("additional_tax_minor")
+                ),
+                name="no_more_of_a_line_is_given_back_than_was_sold",
+            ),
         ]
 
     def __str__(self) -> str:
         return f"{self.quantity} x {self.description}"
+
+    @property
+    def total_minor(self) -> int:
+        """What the line cost with its share of discount and taxes."""
+        return self.amount_minor - self.discount_minor + self.sales_tax_minor + self.additional_tax_minor
 
 
 class Receipt(models.Model):

@@ -12,6 +12,7 @@ from web.core.models import Business, Profile
 from web.payments.models.base import currency_field, is_lower_case_currency, minor_field
 from web.payments.models.order import Order
 from web.payments.models.settings import StripeAccount
+from web.payments.money import Money
 from web.payments.states import FINAL, LIVE, PaymentState
 
 
@@ -53,8 +54,15 @@ class Payment(models.Model):
     amount_minor = minor_field()
     currency = currency_field()
     amount_received_minor = minor_field(default=0)
-    # Refunds asked for and not failed: reserved under this row's lock before anything is sent.
+    received_currency = models.CharField(max_length=3, blank=True)  # where it is not the one asked for
+    # Refunds asked for and not failed: reserved under this row's lock before anything is sent. The checks below
+    # bind what we ask for; what Stripe reports beyond that is kept beside it (refunded_beyond_minor), never refused.
     refunded_minor = minor_field(default=0)
+    refunded_beyond_minor = minor_field(default=0)
+    returned_minor = minor_field(default=0)  # of these, what certainly went back: refunds that succeeded
+    # Its money was given back before there was an order: it no longer counts for its cart, even if the bank
+    # sends the refund back later.
+    is_released = models.BooleanField(default=False)
 
     form_token = models.CharField(max_length=64)  # of the form that asked; a repeat finds this payment
     payer_key_hash = models.CharField(max_length=64, blank=True)  # whose browser may have the client secret
@@ -91,6 +99,14 @@ class Payment(models.Model):
             models.CheckConstraint(
                 condition=Q(refunded_minor__gte=0, refunded_minor__lte=F("amount_received_minor")),
                 name="refunds_never_exceed_the_payment",
+            ),
+            models.CheckConstraint(
+                condition=Q(refunded_beyond_minor=0)
+                | Q(refunded_beyond_minor__gt=0, refunded_minor=F("amount_received_minor")),
+                name="only_a_payment_given_back_whole_has_refunds_beyond",
+            ),
+            models.CheckConstraint(
+                condition=Q(is_released=False) | Q(order__isnull=True), name="released_money_pays_no_order"
             ),
             models.CheckConstraint(
                 condition=~Q(state="held") | ~Q(held_reason=""), name="held_money_has_a_reason"
@@ -143,6 +159,16 @@ class Payment(models.Model):
     @property
     def is_final(self) -> bool:
         return self.state in FINAL
+
+    @property
+    def received(self) -> Money:
+        """What came in, in the currency that it came in."""
+        return Money(self.amount_received_minor, self.received_currency or self.currency)
+
+    @property
+    def refundable(self) -> Money:
+        """What is neither given back nor being given back."""
+        return Money(self.amount_received_minor - self.refunded_minor, self.received.currency)
 
 
 class PaymentEvent(models.Model):

@@ -12,7 +12,14 @@ from web.payments import history, locks
 from web.payments.errors import Kind, Refusal
 from web.payments.models import Cart, Method, Order, Payment
 from web.payments.operations.carts import CartNotFound, confirm_buyer
-from web.payments.operations.intents import AlreadyPaid, EmptyCart, FormReused, MoneyHeld, TotalChanged
+from web.payments.operations.intents import (
+    AlreadyPaid,
+    BeingRefunded,
+    EmptyCart,
+    FormReused,
+    MoneyHeld,
+    TotalChanged,
+)
 from web.payments.operations.payments import commit, finish, freeze
 from web.payments.queries.quotes import quote
 from web.payments.states import CartState, PaymentState
@@ -63,6 +70,8 @@ def sell(
         raise PaymentUnderWay
     if sale.held:
         raise MoneyHeld
+    if sale.being_refunded:
+        raise BeingRefunded
     priced = quote(cart)
     total = priced.totals.total
     if not priced.totals.lines:

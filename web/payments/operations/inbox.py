@@ -14,8 +14,8 @@ from web.payments import history
 from web.payments.bell import bell
 from web.payments.jobs import Queue
 from web.payments.models import InboxEvent, Payment
-from web.payments.operations import intents
-from web.payments.snapshots import CardFacts, IntentSnapshot
+from web.payments.operations import disputes, intents, refunds
+from web.payments.snapshots import CardFacts, DisputeSnapshot, IntentSnapshot, RefundedSoFar, RefundSnapshot
 
 BATCH = 50  # events a transaction: one commit for many, and locks held for well under a second
 MAX_TRIES = 10
@@ -78,6 +78,9 @@ class Road:
 ROADS: dict[type, Road] = {
     IntentSnapshot: Road(intents.find, intents.settle),
     CardFacts: Road(intents.find, intents.learn_card),
+    RefundSnapshot: Road(refunds.find, refunds.settle),
+    RefundedSoFar: Road(refunds.find, refunds.notice),
+    DisputeSnapshot: Road(disputes.find, disputes.settle),
 }
 
 # Says in our own terms what an event tells (a key of ROADS); None where it is of a kind that we do not follow.

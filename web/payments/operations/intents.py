@@ -38,7 +38,15 @@ from web.payments.models import (
 )
 from web.payments.money import Money, largest_charge, smallest_charge
 from web.payments.operations.carts import BuyerIncomplete, CartNotFound, CartTooLarge, hash_policy
-from web.payments.operations.payments import commit, finish, freeze, move, next_check
+from web.payments.operations.payments import (
+    commit,
+    count_refunds,
+    finish,
+    freeze,
+    move,
+    next_check,
+    release,
+)
 from web.payments.queries.quotes import quote
 from web.payments.snapshots import CardFacts, IntentSnapshot, Source
 from web.payments.states import CANCELLABLE, FINAL, PAYMENT_EDGES, CartState, PaymentState
@@ -92,6 +100,12 @@ class MoneyHeld(Refusal):
     code, kind, money_moved = "money_held", Kind.CONFLICT, True
     message = _("Money has already come in for this cart and is being checked.")
     next_step = _("Do not pay again. The front desk will complete the sale or give the money back.")
+
+
+class BeingRefunded(Refusal):
+    code, kind, money_moved = "being_refunded", Kind.CONFLICT, True
+    message = _("A part of this sale was paid and is being given back.")
+    next_step = _("You were not charged again. Wait until the refund is through, then pay.")
 
 
 class PaymentNotFound(Refusal):
@@ -164,6 +178,8 @@ def request(
         return Requested(repeated, is_new=False)
     if sale.held:
         raise MoneyHeld
+    if sale.being_refunded:
+        raise BeingRefunded
 
     account, settings = _account_in_use(business)
     priced = quote(cart)
@@ -406,6 +422,7 @@ def apply(
     facts: dict[str, object] = {"intent": snapshot.intent_id, "source": snapshot.source.value}
     move(sale, payment, target, now=now, actor=actor, data=facts)
     finish(sale, now=now, actor=actor)
+    release(sale, payment, now=now, actor=actor)
 
 
 class TwoIntents(Exception):
@@ -441,6 +458,9 @@ def _receive(sale: Sale, payment: Payment, snapshot: IntentSnapshot, *, now: dat
     received = snapshot.amount_received
     asked = Money(payment.amount_minor, payment.currency)
     payment.amount_received_minor = received.amount if received is not None else 0
+    is_foreign = received is not None and received.currency != asked.currency
+    payment.received_currency = received.currency if received is not None and is_foreign else ""
+    count_refunds(payment)  # one made in Stripe's dashboard may have been heard of first
     payment.held_reason = ""
     if received is None or received.currency != asked.currency:
         payment.held_reason = HeldReason.CURRENCY
@@ -462,5 +482,7 @@ def _fit_again(sale: Sale, payment: Payment, *, now: datetime.datetime) -> str:
         freeze(cart, priced, now=now)
         return ""
     assert cart.frozen_total_minor is not None
+    if sale.being_refunded:  # what is given back at this moment must not pay an order
+        return HeldReason.CART_CHANGED
     fits = cart.committed_minor + payment.amount_minor <= cart.frozen_total_minor
     return "" if fits else HeldReason.SECOND_SUCCESS

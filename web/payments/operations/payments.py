@@ -102,6 +102,44 @@ def finish(sale: Sale, *, now: datetime.datetime, actor: str) -> None:
         )
 
 
+def count_refunds(payment: Payment, *, reserved: int = 0, returned: int = 0) -> None:
+    """Change what refunds have of a payment; what goes beyond what came in is kept beside it.
+
+    For what Stripe tells and for reservations that end. Asking for a refund adds to `refunded_minor` itself, so
+    that the database refuses too much. The caller saves the payment.
+    """
+    total = payment.refunded_minor + payment.refunded_beyond_minor + reserved
+    payment.refunded_minor = min(total, payment.amount_received_minor)
+    payment.refunded_beyond_minor = total - payment.refunded_minor
+    payment.returned_minor += returned
+
+
+def release(sale: Sale, payment: Payment, *, now: datetime.datetime, actor: str) -> None:
+    """Take a payment that was given back whole off its cart: the cart may be paid another way, or changed.
+
+    For ever: if the bank sends the refund back later, the cart may long be another one. The payment is then
+    listed as money that still has to be given back.
+    """
+    is_back = payment.amount_received_minor and payment.returned_minor >= payment.amount_received_minor
+    is_bound = payment.order_id is None and payment.state in (PaymentState.SUCCEEDED, PaymentState.HELD)
+    if payment.is_released or not (is_back and is_bound):
+        return
+    payment.is_released = True
+    payment.save(update_fields=["is_released"])
+    if sale.cart is not None and payment.state == PaymentState.SUCCEEDED:
+        sale.cart.committed_minor -= payment.amount_minor
+        sale.cart.save(update_fields=["committed_minor"])
+    history.record(
+        history.PAYMENT_RELEASED,
+        business_id=payment.business_id,
+        cart_reference=payment.cart_reference,
+        payment=payment,
+        actor=actor,
+        now=now,
+    )
+    finish(sale, now=now, actor=actor)
+
+
 def next_check(payment: Payment, *, now: datetime.datetime) -> datetime.datetime:
     """Say when a sweep should look at Stripe if nothing is heard: soon where money may be moving, then rarer."""
     moving = {PaymentState.REQUESTED, PaymentState.UNKNOWN, PaymentState.PROCESSING, PaymentState.CANCELLING}

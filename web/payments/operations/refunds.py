@@ -1,0 +1,653 @@
+"""Refunds: asked for here, sent to Stripe by a worker, settled by whoever hears first.
+
+Asking reserves the amount on the payment, under its sale's lock, before anything is sent: two people, two tabs
+and two clicks meet there. There is one road to "refunded": `apply`. Stripe's answer, an event and a read all end
+in it, and so does a refund that somebody made in Stripe's dashboard.
+"""
+
+from __future__ import annotations
+
+import datetime
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.db import transaction
+from django.utils.translation import gettext_lazy as _
+
+from web.core.models import Business, Profile
+from web.payments import history, locks
+from web.payments.errors import Kind, Refusal
+from web.payments.jobs import (
+    IMPORT_REFUNDS,
+    NOBODY_WAITS,
+    PERSON_WAITS,
+    READ_REFUND,
+    SUBMIT_REFUND,
+    JobKind,
+    enqueue,
+)
+from web.payments.locks import Sale
+from web.payments.models import BulkRefund, Dispute, Operation, OrderLine, Payment, Refund, RefundLine
+from web.payments.money import Money
+from web.payments.operations import attempts
+from web.payments.operations.intents import FormReused, PaymentNotFound
+from web.payments.operations.payments import count_refunds, release
+from web.payments.operations.refund_shares import (
+    WITHOUT_MONEY,
+    Items,
+    LineShare,
+    Part,
+    Percent,
+    Portion,
+    Share,
+    Whole,
+    distribute,
+    line_share,
+)
+from web.payments.snapshots import RefundedSoFar, RefundSnapshot
+from web.payments.states import (
+    REFUND_EDGES,
+    REFUND_OPEN,
+    REFUND_UNDER_WAY,
+    REFUND_WITHOUT_MONEY,
+    AttemptState,
+    PaymentState,
+    RefundState,
+    transition,
+)
+
+LARGEST_PERCENT = 100
+LONGEST_REASON = 500
+
+
+class RefundReasonMissing(Refusal):
+    code = "refund_reason_missing"
+    message = _("A refund needs a reason.")
+    next_step = _("No money moved. Say why the money is given back and try again.")
+
+
+class NotSettled(Refusal):
+    code, kind = "payment_not_settled", Kind.CONFLICT
+    message = _("This payment has not come in, so there is nothing to give back.")
+    next_step = _("No money moved. Cancel the payment instead, or wait until it is through.")
+
+
+class NothingToGiveBack(Refusal):
+    code, kind = "nothing_to_give_back", Kind.CONFLICT
+    message = _("There is no money left to give back.")
+    next_step = _("No money moved.")
+
+
+class AmountNotPossible(Refusal):
+    code = "refund_amount_not_possible"
+    message = _("This is not an amount that can be given back.")
+    next_step = _("No money moved. Enter more than nothing, and at most what is left.")
+
+
+class ExceedsWhatIsLeft(Refusal):
+    """More than is left; `details["left"]` is how much that is."""
+
+    code, kind = "refund_exceeds_what_is_left", Kind.CONFLICT
+    message = _("This is more than is left to give back.")
+    next_step = _("No money moved. Look at what is left and try again.")
+
+
+class MoreThanWasSold(Refusal):
+    code, kind = "more_than_was_sold", Kind.CONFLICT
+    message = _("More of an item would be given back than was sold.")
+    next_step = _("No money moved. Look at what was given back already.")
+
+
+class RefundUnderWay(Refusal):
+    """Another refund of the payment has no certain answer yet; `refund` is that one."""
+
+    code, kind = "refund_under_way", Kind.CONFLICT
+    message = _("Another refund of this payment is under way.")
+    next_step = _(
+        "Nothing was given back twice. Wait until it is through; then ask again if you meant a second one."
+    )
+
+    def __init__(self, refund: Refund) -> None:
+        super().__init__(amount=refund.amount)
+        self.refund = refund
+
+
+class PaymentDisputed(Refusal):
+    """The cardholder's bank has taken, or may take, the money back; `dispute` is why."""
+
+    code, kind = "payment_disputed", Kind.CONFLICT
+    message = _("The cardholder disputes this payment: a refund would give the money back twice.")
+    next_step = _("No money moved. Answer the dispute, or accept it, at Stripe.")
+
+    def __init__(self, dispute: Dispute) -> None:
+        super().__init__()
+        self.dispute = dispute
+
+
+class StillBeingPaid(Refusal):
+    code, kind = "still_being_paid", Kind.CONFLICT
+    message = _("Another payment of this sale is under way.")
+    next_step = _("No money moved. Cancel that payment first, or wait until it has ended.")
+
+
+class OnTheReader(Refusal):
+    code, kind = "refund_on_the_reader", Kind.CONFLICT
+    message = _("This card (Interac) can only be refunded with the card on a reader.")
+    next_step = _("No money moved. Start the refund at a reader, with the customer and the card there.")
+
+
+class DestinationNotPossible(Refusal):
+    code, kind = "destination_not_possible", Kind.CONFLICT
+    message = _("The money cannot be given back there.")
+    next_step = _("No money moved. Choose the original method.")
+
+
+class RefundNotFound(Refusal):
+    code, kind = "refund_not_found", Kind.MISSING
+    message = _("We cannot find this refund.")
+    next_step = _("No money moved.")
+
+
+class TooLateToWithdraw(Refusal):
+    code, kind = "too_late_to_withdraw", Kind.CONFLICT
+    message = _("This refund was already sent.")
+    next_step = _("It cannot be taken back. Its state is shown on the purchase.")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What asking for a refund got: new refunds, one for each payment, or the ones that the form made before."""
+
+    refunds: Sequence[Refund]
+    is_new: bool
+
+    @property
+    def amount(self) -> Money:
+        first, *rest = [refund.amount for refund in self.refunds]
+        return sum(rest, first)
+
+
+@transaction.atomic
+def request(
+    *,
+    business: Business,
+    reference: uuid.UUID,
+    share: Share,
+    reason: str,
+    form_token: str,
+    now: datetime.datetime,
+    staff: Profile | None,
+    payment_id: int | None = None,
+    destination: Refund.Destination = Refund.Destination.METHOD,
+    bulk: BulkRefund | None = None,
+) -> Asked:
+    """Ask for a sale's money, or a part of it, to be given back. The same form again finds what it made.
+
+    `reference` is the sale's (of its cart, and of the order that it became). A refund of an order is spread over
+    its payments in a said order (refund_shares.py); `payment_id` names one instead, and has to where the
+    payment is held or belongs to no order. Who may ask is the view's to check.
+    """
+    reason = reason.strip()[:LONGEST_REASON]
+    if not reason:
+        raise RefundReasonMissing
+    sale = locks.sale(reference)
+    mine = [payment for payment in sale.payments if payment.business_id == business.id]
+    if not mine or (payment_id is not None and payment_id not in {payment.id for payment in mine}):
+        raise PaymentNotFound
+    made = list(Refund.objects.filter(business=business, form_token=form_token).select_related("payment"))
+    if made:
+        if any(refund.payment.cart_reference != reference for refund in made):
+            raise FormReused
+        return Asked(made, is_new=False)
+    payments = _given_back_from(sale, mine, payment_id)
+    actor = history.WORKER if staff is None else history.staff(staff.id)
+    refunds = [
+        _reserve(
+            sale,
+            portion,
+            reason=reason,
+            form_token=form_token,
+            destination=destination,
+            staff=staff,
+            bulk=bulk,
+            now=now,
+            actor=actor,
+        )
+        for portion in _portions(sale, payments, share)
+    ]
+    return Asked(refunds, is_new=True)
+
+
+def _given_back_from(sale: Sale, mine: list[Payment], payment_id: int | None) -> list[Payment]:
+    """Return the payments that may give something back; refuse where none of them can."""
+    if payment_id is not None:
+        chosen = [payment for payment in mine if payment.id == payment_id]
+    elif sale.order is not None:
+        chosen = [payment for payment in mine if payment.order_id == sale.order.id]
+    else:
+        chosen = [payment for payment in mine if payment.state == PaymentState.SUCCEEDED]
+    settled = [payment for payment in chosen if payment.state in (PaymentState.SUCCEEDED, PaymentState.HELD)]
+    if not settled:
+        raise NotSettled
+    if sale.cart is not None and sale.live:
+        raise StillBeingPaid
+    payments = [payment for payment in settled if payment.method not in WITHOUT_MONEY]
+    if not any(payment.amount_received_minor for payment in payments):
+        raise NothingToGiveBack
+    return payments
+
+
+def _portions(sale: Sale, payments: list[Payment], share: Share) -> list[Portion]:
+    """Work out what each payment gives back, and refuse what must not be."""
+    currency = payments[0].received.currency
+    zero = Money.zero(currency)
+    left = sum((payment.refundable for payment in payments), zero)
+    lines: list[LineShare] = []
+    if isinstance(share, Whole):
+        amount = left
+    elif isinstance(share, Part):
+        if share.amount.currency != currency:
+            raise AmountNotPossible
+        amount = share.amount
+    elif isinstance(share, Percent):
+        if not 0 < share.rate <= LARGEST_PERCENT:
+            raise AmountNotPossible
+        amount = sum((payment.received for payment in payments), zero).percent(share.rate)
+    else:
+        lines = _lines(sale, share)
+        amount = Money(sum(one.amount_minor for one in lines), currency)
+    if amount < zero or (not amount and not isinstance(share, Whole)):
+        raise AmountNotPossible
+    if not amount or left < amount:
+        for payment in payments:  # says why there is so little left, where that is still open
+            _refuse_while_under_way(payment)
+        raise ExceedsWhatIsLeft(left=left) if amount else NothingToGiveBack()
+    portions = distribute(amount, payments, lines)
+    for portion in portions:
+        _refuse_while_under_way(portion.payment)
+        _refuse_disputed(portion.payment)
+    return portions
+
+
+def _lines(sale: Sale, share: Items) -> list[LineShare]:
+    wanted = {line_id: quantity for line_id, quantity in share.quantities.items() if quantity}
+    if sale.order is None or not wanted or any(quantity < 0 for quantity in wanted.values()):
+        raise AmountNotPossible
+    lines = {line.id: line for line in locks.order_lines(sale.order.id)}
+    if set(wanted) - set(lines):
+        raise MoreThanWasSold
+    shares = []
+    for line_id, quantity in sorted(wanted.items()):
+        line = lines[line_id]
+        line.order = sale.order
+        if line.refunded_quantity + quantity > line.quantity:
+            raise MoreThanWasSold
+        shares.append(line_share(line, quantity))
+    return shares
+
+
+def _refuse_while_under_way(payment: Payment) -> None:
+    under_way = Refund.objects.filter(payment=payment, state__in=REFUND_UNDER_WAY).first()
+    if under_way is not None:
+        raise RefundUnderWay(under_way)
+
+
+def _refuse_disputed(payment: Payment) -> None:
+    dispute = blocking_dispute(payment)
+    if dispute is not None:
+        raise PaymentDisputed(dispute)
+
+
+def blocking_dispute(payment: Payment) -> Dispute | None:
+    """Return a dispute that forbids to refund the payment: open or lost, and not a mere inquiry."""
+    disputes = Dispute.objects.filter(payment=payment, is_refundable=False)
+    return disputes.exclude(
+        status__in=[Dispute.Status.WON, Dispute.Status.WARNING_CLOSED, Dispute.Status.PREVENTED]
+    ).first()
+
+
+def needs_its_reader(payment: Payment) -> bool:
+    """Return whether the card itself has to be there: an Interac card is only refunded on a reader."""
+    return payment.card_brand == "interac"
+
+
+def _reserve(
+    sale: Sale,
+    portion: Portion,
+    *,
+    reason: str,
+    form_token: str,
+    destination: Refund.Destination,
+    staff: Profile | None,
+    bulk: BulkRefund | None,
+    now: datetime.datetime,
+    actor: str,
+) -> Refund:
+    """Write the refund of one payment, its reservation, its first line of history, and what takes it further."""
+    payment = portion.payment
+    if destination != Refund.Destination.METHOD:
+        raise DestinationNotPossible
+    if needs_its_reader(payment):
+        raise OnTheReader
+    payment.refunded_minor += portion.amount.amount  # not clamped: the database refuses more than came in
+    payment.save(update_fields=["refunded_minor"])
+    refund = Refund(
+        business_id=payment.business_id,
+        payment=payment,
+        bulk=bulk,
+        amount_minor=portion.amount.amount,
+        currency=portion.amount.currency,
+        destination=destination,
+        reason=reason,
+        state=RefundState.REQUESTED,
+        state_changed_at=now,
+        form_token=form_token,
+        created_by=staff,
+        created_at=now,
+    )
+    refund.next_check_at = next_check(refund, now=now)
+    refund.save(force_insert=True)
+    for one in portion.lines:
+        OrderLine.objects.filter(id=one.line.id).update(
+            refunded_quantity=one.line.refunded_quantity + one.quantity,
+            refunded_minor=one.line.refunded_minor + one.amount_minor,
+        )
+        one.line.refunded_quantity += one.quantity
+        one.line.refunded_minor += one.amount_minor
+    RefundLine.objects.bulk_create(
+        RefundLine(refund=refund, order_line=one.line, quantity=one.quantity, amount_minor=one.amount_minor)
+        for one in portion.lines
+    )
+    _tell(
+        history.REFUND_REQUESTED, payment, refund, now=now, actor=actor, to_state=refund.state,
+        data={"reason": reason, "destination": destination},
+    )  # fmt: skip
+    if payment.account_id is None:  # cash: whoever asks has paid it out by hand
+        move(sale, payment, refund, RefundState.SUCCEEDED, now=now, actor=actor)
+    else:
+        _enqueue_for(
+            SUBMIT_REFUND, refund, payment, now=now, priority=PERSON_WAITS if bulk is None else NOBODY_WAITS
+        )
+    return refund
+
+
+@transaction.atomic
+def withdraw(
+    *, business: Business, refund_public_id: uuid.UUID, now: datetime.datetime, actor: str
+) -> Refund:
+    """Take a refund back that no worker has sent yet."""
+    found = Refund.objects.filter(business=business, public_id=refund_public_id).first()
+    if found is None:
+        raise RefundNotFound
+    sale, payment, refund = locks.sale_of_refund(found.id)
+    if refund.state == RefundState.CANCELLED:
+        return refund
+    if refund.state != RefundState.REQUESTED:
+        raise TooLateToWithdraw
+    move(sale, payment, refund, RefundState.CANCELLED, now=now, actor=actor)
+    return refund
+
+
+# --- moving ------------------------------------------------------------------------------------------
+
+
+def move(
+    sale: Sale,
+    payment: Payment,
+    refund: Refund,
+    to: str,
+    *,
+    now: datetime.datetime,
+    actor: str,
+    data: dict[str, object] | None = None,
+) -> None:
+    """Move a refund to a state, with its payment's sums, its lines, its history, and what follows for the cart."""
+    before = refund.state
+    cause = transition(refund, to, now=now)
+    amount = refund.amount_minor
+    if to in REFUND_WITHOUT_MONEY:
+        count_refunds(payment, reserved=-amount, returned=-amount if before == RefundState.SUCCEEDED else 0)
+        _give_lines_back(refund, payment)
+    elif to == RefundState.SUCCEEDED:
+        count_refunds(payment, returned=amount)
+    refund.checks = 0
+    refund.next_check_at = next_check(refund, now=now)
+    refund.save()
+    payment.save(update_fields=["refunded_minor", "refunded_beyond_minor", "returned_minor"])
+    _tell(
+        history.REFUND_MOVED, payment, refund, now=now, actor=actor, from_state=before, to_state=to, cause=cause,
+        data=data,
+    )  # fmt: skip
+    release(sale, payment, now=now, actor=actor)
+
+
+def _give_lines_back(refund: Refund, payment: Payment) -> None:
+    """Let the lines of a refund that came to nothing be given back again."""
+    given = {one.order_line_id: one for one in refund.lines.all()}
+    if not given or payment.order_id is None:
+        return
+    for line in locks.order_lines(payment.order_id):
+        if line.id in given:
+            line.refunded_quantity -= given[line.id].quantity
+            line.refunded_minor -= given[line.id].amount_minor
+            line.save(update_fields=["refunded_quantity", "refunded_minor"])
+
+
+def _tell(
+    kind: str,
+    payment: Payment,
+    refund: Refund,
+    *,
+    now: datetime.datetime,
+    actor: str,
+    from_state: str = "",
+    to_state: str = "",
+    cause: str = "",
+    data: dict[str, object] | None = None,
+) -> None:
+    history.record(
+        kind,
+        business_id=payment.business_id,
+        cart_reference=payment.cart_reference,
+        payment=payment,
+        actor=actor,
+        now=now,
+        from_state=from_state,
+        to_state=to_state,
+        cause=cause,
+        data={
+            "refund": str(refund.public_id),
+            "amount": refund.amount_minor,
+            "currency": refund.currency,
+            **(data or {}),
+        },
+    )
+
+
+def _enqueue_for(
+    kind: JobKind,
+    refund: Refund,
+    payment: Payment,
+    *,
+    now: datetime.datetime,
+    priority: int = PERSON_WAITS,
+) -> None:
+    enqueue(
+        kind,
+        business_id=refund.business_id,
+        account_id=payment.account_id,
+        refund_id=refund.id,
+        dedup_key=f"refund:{refund.id}",
+        priority=priority,
+        now=now,
+    )
+
+
+def next_check(refund: Refund, *, now: datetime.datetime) -> datetime.datetime | None:
+    """Say when a sweep takes the refund further if nothing is heard: soon while it has no certain answer."""
+    if refund.state not in REFUND_OPEN:
+        return None
+    is_pending = refund.state == RefundState.PENDING
+    first, longest = (300, 6 * 3600) if is_pending else (15, 3600)  # seconds; a bank takes hours or days
+    return now + datetime.timedelta(seconds=min(first * 2 ** min(refund.checks, 10), longest))
+
+
+@transaction.atomic
+def check_again(*, limit: int, now: datetime.datetime) -> int:
+    """Queue the next step for refunds that have been silent for too long; return how many."""
+    due = list(
+        Refund.objects.select_for_update(skip_locked=True, no_key=True, of=("self",))
+        .select_related("payment")
+        .filter(next_check_at__lte=now)
+        .order_by("next_check_at")[:limit]
+    )
+    for refund in due:
+        refund.checks = min(refund.checks + 1, 1000)
+        refund.next_check_at = next_check(refund, now=now)
+        refund.save(update_fields=["checks", "next_check_at"])
+        kind = SUBMIT_REFUND if refund.stripe_refund_id is None else READ_REFUND
+        _enqueue_for(kind, refund, refund.payment, now=now, priority=NOBODY_WAITS)
+    return len(due)
+
+
+# --- what comes back ---------------------------------------------------------------------------------
+
+
+def find(*, account_id: int, snapshot: RefundSnapshot | RefundedSoFar) -> Payment | None:
+    """Find the payment that a refund at Stripe is of: by its intent or charge, or by our id in the metadata."""
+    payments = Payment.objects.filter(account_id=account_id)
+    payment = payments.filter(intent_id=snapshot.intent_id).first() if snapshot.intent_id else None
+    if payment is None and snapshot.charge_id:
+        payment = payments.filter(charge_id=snapshot.charge_id).first()
+    if payment is None and isinstance(snapshot, RefundSnapshot) and snapshot.refund_public_id:
+        payment = payments.filter(refunds__public_id=snapshot.refund_public_id).first()
+    return payment
+
+
+@transaction.atomic
+def settle(
+    *, account_id: int, snapshot: RefundSnapshot, now: datetime.datetime, actor: str = history.STRIPE
+) -> Payment | None:
+    """Apply what Stripe says about a refund; return its payment, or None where it is not one of ours."""
+    found = find(account_id=account_id, snapshot=snapshot)
+    if found is None:
+        return None
+    sale, payment = locks.sale_of_payment(found.id)
+    apply(sale, payment, snapshot, now=now, actor=actor)
+    return payment
+
+
+def apply(
+    sale: Sale, payment: Payment, snapshot: RefundSnapshot, *, now: datetime.datetime, actor: str
+) -> Refund | None:
+    """Bring a locked payment's refund to what the snapshot says; one that we do not know is imported."""
+    refund = _match(payment, snapshot)
+    if refund is None:
+        return _import(sale, payment, snapshot, now=now, actor=actor)
+    if refund.stripe_refund_id is None:
+        refund.stripe_refund_id = snapshot.stripe_refund_id
+        refund.save(update_fields=["stripe_refund_id"])
+        open_attempt = locks.open_attempt(
+            operation=Operation.CREATE_REFUND, payment_id=payment.id, refund_id=refund.id
+        )
+        if open_attempt is not None:  # an event or a look told us before any answer did
+            attempts.close(open_attempt, AttemptState.SUCCEEDED, now=now)
+    facts: dict[str, object] = {"stripe": snapshot.stripe_refund_id, "source": snapshot.source.value}
+    if refund.state == RefundState.REQUESTED:  # sent, though our row does not know it: a backup was restored
+        move(sale, payment, refund, RefundState.SUBMITTING, now=now, actor=actor)
+    # Pending, then succeeded, then perhaps failed: what has no edge is older than what we have.
+    if (refund.state, snapshot.state) in REFUND_EDGES:
+        refund.failure_code = snapshot.failure_code
+        if snapshot.failure_code:
+            facts["code"] = snapshot.failure_code
+        move(sale, payment, refund, snapshot.state, now=now, actor=actor, data=facts)
+    return refund
+
+
+def _match(payment: Payment, snapshot: RefundSnapshot) -> Refund | None:
+    """Find the row of a refund at Stripe: by Stripe's id, or by our id in its metadata while we wait for an answer.
+
+    Metadata can be copied: a second refund with our id, or one of another amount, is a refund of its own.
+    """
+    refunds = locks.refunds(payment.id)
+    for refund in refunds:
+        if refund.stripe_refund_id == snapshot.stripe_refund_id:
+            return refund
+    for refund in refunds:
+        is_waiting = refund.stripe_refund_id is None and refund.state in REFUND_UNDER_WAY
+        if (
+            is_waiting
+            and str(refund.public_id) == snapshot.refund_public_id
+            and refund.amount == snapshot.amount
+        ):
+            return refund
+    return None
+
+
+def _import(
+    sale: Sale, payment: Payment, snapshot: RefundSnapshot, *, now: datetime.datetime, actor: str
+) -> Refund | None:
+    """Record a refund that was made at Stripe. Never refused: what goes beyond what is left is counted beside it."""
+    if snapshot.amount is None or snapshot.amount.amount <= 0:
+        return None
+    refund = Refund(
+        business_id=payment.business_id,
+        payment=payment,
+        origin=Refund.Origin.STRIPE,
+        amount_minor=snapshot.amount.amount,
+        currency=snapshot.amount.currency,
+        reason=snapshot.reason or "made at Stripe",
+        state=snapshot.state,
+        state_changed_at=now,
+        stripe_refund_id=snapshot.stripe_refund_id,
+        failure_code=snapshot.failure_code,
+        form_token=snapshot.stripe_refund_id,
+        created_at=snapshot.created_at,
+    )
+    refund.next_check_at = next_check(refund, now=now)
+    refund.save(force_insert=True)
+    amount = refund.amount_minor
+    if refund.state not in REFUND_WITHOUT_MONEY:
+        is_done = refund.state == RefundState.SUCCEEDED
+        count_refunds(payment, reserved=amount, returned=amount if is_done else 0)
+        payment.save(update_fields=["refunded_minor", "refunded_beyond_minor", "returned_minor"])
+    _tell(
+        history.REFUND_IMPORTED, payment, refund, now=now, actor=actor, to_state=refund.state,
+        data={"stripe": snapshot.stripe_refund_id, "beyond": payment.refunded_beyond_minor or None},
+    )  # fmt: skip
+    release(sale, payment, now=now, actor=actor)
+    return refund
+
+
+@transaction.atomic
+def notice(*, account_id: int, snapshot: RefundedSoFar, now: datetime.datetime) -> Payment | None:
+    """Compare what a charge says was given back with what we know of; a difference leads to a look at Stripe."""
+    found = find(account_id=account_id, snapshot=snapshot)
+    if found is None:
+        return None
+    _sale, payment = locks.sale_of_payment(found.id)
+    if snapshot.amount is not None:
+        refunds = locks.refunds(payment.id)
+        known = sum(
+            refund.amount_minor
+            for refund in refunds
+            if refund.stripe_refund_id and refund.state not in REFUND_WITHOUT_MONEY
+        )
+        waiting = sum(refund.amount_minor for refund in refunds if refund.state in REFUND_UNDER_WAY)
+        if snapshot.amount.amount not in (known, known + waiting):
+            import_soon(payment, now=now)
+    return payment
+
+
+def import_soon(payment: Payment, *, now: datetime.datetime) -> None:
+    """Queue a look at all refunds that Stripe has of a payment, in the transaction at hand."""
+    enqueue(
+        IMPORT_REFUNDS,
+        business_id=payment.business_id,
+        account_id=payment.account_id,
+        payment_id=payment.id,
+        dedup_key=f"payment:{payment.id}",
+        priority=NOBODY_WAITS,
+        now=now,
+    )
