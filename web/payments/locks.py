@@ -92,11 +92,12 @@ def order_lines(order_id: int) -> list[OrderLine]:
 
 def open_attempt(*, operation: Operation, payment_id: int, refund_id: int | None = None) -> Attempt | None:
     """Lock the one attempt that has no certain answer yet, if there is one."""
-    return (
-        Attempt.objects.select_for_update(no_key=True)
-        .filter(operation=operation, payment_id=payment_id, refund_id=refund_id, state__in=OPEN_ATTEMPT)
-        .first()
+    attempts = Attempt.objects.select_for_update(no_key=True).filter(
+        operation=operation, payment_id=payment_id, state__in=OPEN_ATTEMPT
     )
+    return (
+        attempts.filter(refund=None) if refund_id is None else attempts.filter(refund_id=refund_id)
+    ).first()
 
 
 def attempt(attempt_id: int) -> Attempt:

@@ -52,6 +52,7 @@ def test_amounts(shop: Shop) -> None:
     refused_by("a_payment_has_no_negative_amount", amount_minor=-1)
     refused_by("refunds_never_exceed_the_payment", amount_received_minor=3600, refunded_minor=3601)
     refused_by("held_money_has_a_reason", state="held", next_check_at=None)
+    refused_by("only_a_payment_given_back_whole_has_refunds_beyond", amount_received_minor=3600, refunded_beyond_minor=1)  # fmt: skip  # noqa: E501
     refused_by("a_payment_has_a_lower_case_currency", currency="USD")
     refused_by("an_online_payment_has_its_account", account=None)
     refused_by("a_final_payment_keeps_no_client_secret", state="cancelled", client_secret_sealed="sealed", next_check_at=None)  # fmt: skip  # noqa: E501
@@ -139,5 +140,24 @@ def test_one_refund_under_way(shop: Shop) -> None:
         )  # fmt: skip
 
     refund()
+    Payment.objects.update(refunded_beyond_minor=1)  # so that the sums are right when they are looked at
     with pytest.raises(IntegrityError, match="a_payment_has_one_refund_under_way"), transaction.atomic():
         refund()
+
+
+def test_a_payment_says_the_sum_of_its_refunds(shop: Shop) -> None:
+    """Whoever changes one of the two and forgets the other cannot commit."""
+    shop.request(shop.cart())
+    payment = Payment.objects.get()
+    Payment.objects.update(amount_received_minor=3600)
+    for changes in ({"refunded_minor": 1}, {"returned_minor": 1}):
+        with pytest.raises(IntegrityError, match="do not add up"), transaction.atomic():
+            Payment.objects.update(**changes)
+            connection.check_constraints()
+    with pytest.raises(IntegrityError, match="do not add up"), transaction.atomic():
+        now = timezone.now()
+        Refund.objects.create(
+            business=shop.business, payment=payment, amount_minor=1, currency="usd", reason="r",
+            state_changed_at=now, created_at=now, form_token=uuid.uuid4().hex,
+        )  # fmt: skip
+        connection.check_constraints()
