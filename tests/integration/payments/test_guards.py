@@ -151,13 +151,15 @@ def test_a_payment_says_the_sum_of_its_refunds(shop: Shop) -> None:
     payment = Payment.objects.get()
     Payment.objects.update(amount_received_minor=3600)
     for changes in ({"refunded_minor": 1}, {"returned_minor": 1}):
+        Payment.objects.update(**changes)
         with pytest.raises(IntegrityError, match="do not add up"), transaction.atomic():
-            Payment.objects.update(**changes)
             connection.check_constraints()
+        Payment.objects.update(refunded_minor=0, returned_minor=0)
+    now = timezone.now()
+    Refund.objects.create(
+        business=shop.business, payment=payment, amount_minor=1, currency="usd", reason="r",
+        state_changed_at=now, created_at=now, form_token=uuid.uuid4().hex,
+    )  # fmt: skip
     with pytest.raises(IntegrityError, match="do not add up"), transaction.atomic():
-        now = timezone.now()
-        Refund.objects.create(
-            business=shop.business, payment=payment, amount_minor=1, currency="usd", reason="r",
-            state_changed_at=now, created_at=now, form_token=uuid.uuid4().hex,
-        )  # fmt: skip
         connection.check_constraints()
+    Payment.objects.update(refunded_minor=1)

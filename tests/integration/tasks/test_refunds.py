@@ -20,10 +20,12 @@ from tests.integration.conftest import AtStripe
 from tests.integration.tasks.test_sale import arrive, awaiting, hurry, run, run_all_of
 from tests.shop import claim, claim_one, waiting
 from web.payments.crypto import seal
+from web.payments.errors import Refusal
 from web.payments.jobs import Queue
-from web.payments.models import Attempt, Dispute, Job, OrderLine, Payment, PaymentEvent, Refund
+from web.payments.models import Attempt, Dispute, Job, Method, OrderLine, Payment, PaymentEvent, Refund
 from web.payments.money import Money
 from web.payments.operations import desk, refund_attempts, refunds
+from web.payments.operations.intents import PaymentNotFound
 from web.payments.operations.refund_shares import Items, Part, Percent, Share, Whole
 from web.payments.states import RefundState
 
@@ -163,7 +165,7 @@ def test_two_people_at_once_are_one_refund(at_stripe: Make) -> None:
         try:
             barrier.wait(10)
             got.append(asked(payment, 2000).amount_minor)
-        except refunds.Refusal as refusal:
+        except Refusal as refusal:
             got.append(type(refusal))
         finally:
             connection.close()
@@ -469,7 +471,7 @@ def test_a_payment_that_has_not_come_in_is_not_refunded(at_stripe: Make) -> None
 
 def test_another_businesss_sale_is_not_found(at_stripe: Make) -> None:
     payment, other = sold(at_stripe()), at_stripe()
-    with pytest.raises(refunds.PaymentNotFound):
+    with pytest.raises(PaymentNotFound):
         refunds.request(
             business=other.shop.business, reference=payment.cart_reference, share=Whole(), reason="x",
             form_token="f" * 20, now=timezone.now(), staff=None,
@@ -479,7 +481,7 @@ def test_another_businesss_sale_is_not_found(at_stripe: Make) -> None:
 def test_cash_is_paid_out_by_hand_and_what_was_free_gives_nothing_back(at_stripe: Make) -> None:
     shop = at_stripe().shop
     order = desk.sell(
-        business=shop.business, token=shop.cart().token, method=desk.Method.CASH, form_token="cash-form-token-1",
+        business=shop.business, token=shop.cart().token, method=Method.CASH, form_token="cash-form-token-1",
         expected_total_minor=3600, now=timezone.now(), staff=None,
     )  # fmt: skip
     payment = order.payments.get()
@@ -487,7 +489,7 @@ def test_cash_is_paid_out_by_hand_and_what_was_free_gives_nothing_back(at_stripe
     assert sums(payment) == (600, 600, 0)
     assert claim(Queue.REFUNDS) == []
     free = desk.sell(
-        business=shop.business, token=shop.cart().token, method=desk.Method.COMPLIMENTARY, note="birthday",
+        business=shop.business, token=shop.cart().token, method=Method.COMPLIMENTARY, note="birthday",
         form_token="free-form-token-1", expected_total_minor=3600, now=timezone.now(), staff=None,
     )  # fmt: skip
     with pytest.raises(refunds.NothingToGiveBack):
