@@ -9,12 +9,13 @@ import signal
 
 from aiohttp import web
 
-from sandbox import api, control, pages, playing
+from sandbox import api, control, pages, persons, playing
 from sandbox.server import HOT_OBJECTS, Sandbox
 from sandbox.store import Store
 
 assert api.__all__  # importing the package is what registers the operations
-assert playing.__doc__  # and this one the controls that play somebody
+assert playing.__doc__  # and these two the controls that play somebody
+assert persons.__doc__
 
 
 def arguments() -> argparse.Namespace:

@@ -6,7 +6,9 @@ nothing hidden is stored in any object.
 """
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -142,9 +144,17 @@ CARDS: tuple[Card, ...] = (
     Card("createIssuerFraudWarning", "4000000000005423", dispute="warning"),
 )  # fmt: skip
 
+#: Cards that only a reader can take: they are put into it or held to it.
+PRESENT_CARDS: tuple[Card, ...] = (
+    Card("interac", "4506445006931933", "interac", "debit", "CA"),
+    Card("offline_pin_cvm", "4001007020000002"),
+    Card("online_pin_cvm", "4001000360000005"),
+)
+
 _BY_NAME = {card.name: card for card in CARDS}
 _BY_NUMBER = {card.number: card for card in reversed(CARDS)}
-_BY_FINGERPRINT = {card.fingerprint: card for card in CARDS}
+_BY_FINGERPRINT = {card.fingerprint: card for card in (*CARDS, *PRESENT_CARDS)}
+_PRESENT = {key: card for card in reversed((*CARDS, *PRESENT_CARDS)) for key in (card.name, card.number)}
 
 
 def by_test_id(value: str) -> Card | None:
@@ -163,6 +173,16 @@ def by_number(number: str) -> Card | None:
 def by_fingerprint(fingerprint: str) -> Card:
     """Return the card a payment method was made from."""
     return _BY_FINGERPRINT[fingerprint]
+
+
+def at_reader(value: str) -> Card | None:
+    """Return the card that somebody holds to a reader, by its number, its name or ``pm_card_…``."""
+    return _PRESENT.get(value.replace(" ", "").removeprefix("pm_card_"))
+
+
+def behind(details: Mapping[str, Any]) -> Card:
+    """Return the card behind a payment method or the ``payment_method_details`` of a charge, of any of its types."""
+    return by_fingerprint(details[details["type"]]["fingerprint"])
 
 
 def passes_luhn(number: str) -> bool:

@@ -20,6 +20,7 @@ class StripeError(Exception):
         code: str | None = None,
         param: str | None = None,
         executed: bool = False,
+        keeps: bool | None = None,
         headers: dict[str, str] | None = None,
         **extra: Any,
     ) -> None:
@@ -30,6 +31,8 @@ class StripeError(Exception):
         self.code = code
         self.param = param
         self.executed = executed
+        #: Whether what the operation changed stays: a decline leaves its charge behind, most refusals nothing.
+        self.keeps = status == 402 if keeps is None else keeps
         self.headers = headers or {}
         self.extra = extra
 
@@ -54,7 +57,10 @@ def invalid(message: str, param: str | None = None, code: str | None = None) -> 
 def missing(kind: str, object_id: str, param: str = "id", status: int = 404) -> StripeError:
     """Return ``resource_missing``: 404 for the object of the URL, 400 for one named in a parameter."""
     return StripeError(
-        status, f"No such {kind.replace('_', '')}: '{object_id}'", code="resource_missing", param=param
+        status,
+        f"No such {kind.rpartition('.')[2].replace('_', '')}: '{object_id}'",
+        code="resource_missing",
+        param=param,
     )
 
 

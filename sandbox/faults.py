@@ -28,6 +28,15 @@ STAGES = {
     "truncated_body": "after",
     "garbage_200": "after",
     "webhook_before_answer": "after",
+    "reader_offline": "reader",
+    "reader_busy": "reader",
+    "reader_timeout": "reader",
+    "reader_timeout_accepted": "reader",
+    "reader_stuck": "reader_action",
+    "reader_customer_cancels": "reader_action",
+    "reader_replaced": "reader_action",
+    "reader_declines": "card",
+    "reader_connection_error": "card",
     "refund_fails_later": "refund",
     "dispute_before_refund": "refund",
     "webhook_drop": "webhook",
@@ -38,7 +47,7 @@ STAGES = {
 }
 
 
-_MATCHES = frozenset({"method", "path", "operation", "account", "card", "type"})
+_MATCHES = frozenset({"method", "path", "operation", "account", "card", "type", "reader"})
 
 
 @dataclass
@@ -95,7 +104,8 @@ class Faults:
         match = wanted.get("match") or {}
         if not isinstance(match, dict) or set(match) - _MATCHES:
             raise invalid(
-                "match may have: method, path (regex), operation, account, card, type (of event)", "match"
+                "match may have: method, path (regex), operation, account, card, reader, type (of event)",
+                "match",
             )
         probability = float(wanted.get("probability", 1.0))
         if not 0.0 <= probability <= 1.0:

@@ -22,6 +22,9 @@ KINDS = {
     "issfr": "radar.early_fraud_warning",
     "po": "payout",
     "pmd": "payment_method_domain",
+    "tml": "terminal.location",
+    "tmr": "terminal.reader",
+    "tmc": "terminal.configuration",
 }
 _PREFIXES = {kind: prefix for prefix, kind in KINDS.items()}
 

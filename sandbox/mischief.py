@@ -29,7 +29,7 @@ def _card_of(tx: Tx, object_id: str) -> str | None:
         if (obj := tx.get(kind, object_id)) is not None:
             return _card_of(tx, obj.get("payment_method") or obj.get("charge") or "")
     method = tx.get("payment_method", object_id)
-    return cards.by_fingerprint(method["card"]["fingerprint"]).name if method else None
+    return cards.behind(method).name if method else None
 
 
 def dispute_first(tx: Tx, params: Obj) -> None:

@@ -73,6 +73,7 @@ class Sandbox:
         self.world.load()
         self.keys = Keys(self.world)
         self.faults = Faults()
+        self.world.strike = self.faults.strike
         self.sender = Sender(self.world, self.faults, retry_base_ms / 1000)
         self.latency = latency_ms / 1000
         self.lock_conflicts = lock_conflicts
@@ -201,7 +202,7 @@ class Sandbox:
         except StripeError as error:
             if not error.executed:
                 raise
-            status, answer, keep = error.status, error.body(call.id, tx.time), error.status == 402
+            status, answer, keep = error.status, error.body(call.id, tx.time), error.keeps
         except Exception as error:
             at = traceback.extract_tb(error.__traceback__)[-1]  # where, not what: values may be secret
             sys.stderr.write(

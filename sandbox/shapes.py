@@ -63,9 +63,22 @@ _EXPANDABLE: Mapping[str, frozenset[str]] = {
             "single_use_mandate",
         ]
     ),
+    "terminal.reader": frozenset({"location"}),
     "customer": frozenset(
         ["default_source", "sources", "subscriptions", "tax_ids", "test_clock", "tax", "cash_balance"]
     ),
+}
+#: What can be expanded inside an object that has no ``object`` of its own: the way to it.
+_DEEPER: Mapping[str, tuple[tuple[str, ...], ...]] = {
+    "terminal.reader": (
+        ("action", "process_payment_intent", "payment_intent"),
+        ("action", "collect_payment_method", "payment_intent"),
+        ("action", "confirm_payment_intent", "payment_intent"),
+        ("action", "process_setup_intent", "setup_intent"),
+        ("action", "refund_payment", "charge"),
+        ("action", "refund_payment", "payment_intent"),
+        ("action", "refund_payment", "refund"),
+    )
 }
 _PUBLIC_INTENT = [
     "id",
@@ -134,6 +147,9 @@ def _expand(tx: Tx, obj: Obj, parts: list[str], path: str) -> Obj:
             **obj,
             "data": [_expand(tx, item, rest, path) for item in obj["data"]] if rest else obj["data"],
         }
+    for way in _DEEPER.get(obj.get("object", ""), ()):
+        if tuple(parts[: len(way)]) == way:
+            return _expand_deeper(tx, obj, way, parts[len(way) :], path)
     if name not in _EXPANDABLE.get(obj.get("object", ""), ()):
         raise invalid(f"This property cannot be expanded ({path}).", "expand")
     value = obj.get(name)
@@ -146,6 +162,22 @@ def _expand(tx: Tx, obj: Obj, parts: list[str], path: str) -> Obj:
     if rest and isinstance(value, dict) and "object" in value:
         value = _expand(tx, value, rest, path)
     return {**obj, name: value} if name in obj or value is not None else obj
+
+
+def _expand_deeper(tx: Tx, obj: Obj, way: tuple[str, ...], rest: list[str], path: str) -> Obj:
+    """Return a copy with the id at the end of a way through plain objects expanded, if the way goes so far."""
+    name, *onwards = way
+    value = obj.get(name)
+    if onwards:
+        return (
+            {**obj, name: _expand_deeper(tx, value, tuple(onwards), rest, path)}
+            if isinstance(value, dict)
+            else obj
+        )
+    found = tx.get(kind_of(value) or "", value) if isinstance(value, str) else None
+    if found is None:
+        return obj
+    return {**obj, name: _expand(tx, found, rest, path) if rest else found}
 
 
 def _as_it_is(_: Tx, obj: Obj) -> Obj:

@@ -41,6 +41,8 @@ class World:
         self.on_timer: Callable[[float, str, str, str], list[Row]] = lambda *_: []
         #: Of (account, event id): how many deliveries are pending, and whether the others all succeeded.
         self.fate: Callable[[str, str], tuple[int, bool]] = lambda _account, _event: (0, True)
+        #: Of (stage, facts): the faults that strike there, each counted.
+        self.strike: Callable[[str, dict[str, str]], list[Any]] = lambda _stage, _facts: []
         #: How many endpoints would hear of an event, which the event itself says.
         self.listeners: Callable[[str, str], int] = lambda _account, _kind: 0
 
@@ -138,6 +140,8 @@ class Tx:
         self.idempotency_key = idempotency_key
         self.base_url = base_url
         self.publishable = publishable
+        #: Where a card is being presented: ``reader``, ``location`` and the ``generated_card`` that is saved of it.
+        self.presence: Obj = {}
         #: Faults that change what the operation itself does.
         self.struck = struck
         self.time = world.clock.now()

@@ -14,6 +14,8 @@ from sandbox.api import (
     payouts,
     refunds,
     setup_intents,
+    terminal_places,
+    terminal_readers,
     webhook_endpoints,
 )
 
@@ -31,5 +33,7 @@ __all__ = [
     "payouts",
     "refunds",
     "setup_intents",
+    "terminal_places",
+    "terminal_readers",
     "webhook_endpoints",
 ]

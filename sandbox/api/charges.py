@@ -1,7 +1,7 @@
 """Charges: each attempt to move money on a card, made only through payment intents here."""
 
 from sandbox import cards
-from sandbox.api import balance, disputes
+from sandbox.api import balance, disputes, presence
 from sandbox.cards import Card, Decline
 from sandbox.ids import new_id, token
 from sandbox.operations import operation
@@ -10,12 +10,13 @@ from sandbox.shapes import page
 from sandbox.world import Obj, Tx
 
 AUTHORISATION_SECONDS = 7 * 24 * 3600  # how long an uncaptured card payment is held
+PRESENT_SECONDS = 2 * 24 * 3600  # and one made at a reader
 
 
 def create(tx: Tx, intent: Obj, method: Obj, card: Card, decline: Decline | None, challenged: bool) -> Obj:
     """Stage a charge for an intent, successful unless ``decline`` says why not, and emit its event."""
     paid = decline is None
-    captured = paid and intent["capture_method"] != "manual"
+    captured = paid and not is_held(intent, method)
     charge: Obj = {
         "id": new_id("charge"),
         "object": "charge",
@@ -71,8 +72,20 @@ def create(tx: Tx, intent: Obj, method: Obj, card: Card, decline: Decline | None
     if captured:
         _taken(tx, charge)
     elif paid:
-        tx.after(AUTHORISATION_SECONDS, "expire_authorisation", charge["id"])
+        tx.after(_held_seconds(method), "expire_authorisation", charge["id"])
     return charge
+
+
+def is_held(intent: Obj, method: Obj) -> bool:
+    """Return whether a payment is only authorised: Interac has no such thing, and takes the money at once."""
+    if method["type"] == "interac_present":
+        return False
+    own = (intent["payment_method_options"].get(method["type"]) or {}).get("capture_method")
+    return "manual" in (intent["capture_method"], own) or own == "manual_preferred"
+
+
+def _held_seconds(method: Obj) -> int:
+    return AUTHORISATION_SECONDS if method["type"] == "card" else PRESENT_SECONDS
 
 
 def capture(tx: Tx, charge: Obj, amount: int) -> Obj:
@@ -86,8 +99,7 @@ def capture(tx: Tx, charge: Obj, amount: int) -> Obj:
 def _taken(tx: Tx, charge: Obj) -> None:
     """Plan what follows when money was taken: it reaches the balance, and some cards' holders dispute it."""
     tx.after(balance.SETTLE_SECONDS, "settle_charge", charge["id"])
-    fingerprint = (charge["payment_method_details"].get("card") or {}).get("fingerprint")
-    if fingerprint and cards.by_fingerprint(fingerprint).dispute:
+    if cards.behind(charge["payment_method_details"]).dispute:
         tx.after(disputes.OPEN_SECONDS, "open_dispute", charge["id"])
 
 
@@ -115,7 +127,8 @@ def _outcome(card: Card, decline: Decline | None) -> Obj:
 
 def _details(tx: Tx, intent: Obj, method: Obj, card: Card, paid: bool, challenged: bool) -> Obj:
     if method["type"] != "card":
-        return {method["type"]: {}, "type": method["type"]}
+        until = tx.now + PRESENT_SECONDS if paid and is_held(intent, method) else None
+        return presence.details(tx, intent, method, paid=paid, capture_before=until)
     shown = method["card"]
     return {
         "card": {
@@ -123,7 +136,7 @@ def _details(tx: Tx, intent: Obj, method: Obj, card: Card, paid: bool, challenge
             "authorization_code": token(6).upper() if paid else None,
             "brand": shown["brand"],
             "capture_before": tx.now + AUTHORISATION_SECONDS
-            if paid and intent["capture_method"] == "manual"
+            if paid and is_held(intent, method)
             else None,
             "checks": shown["checks"],
             "country": shown["country"],

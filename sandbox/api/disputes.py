@@ -36,9 +36,7 @@ def follow_payment(tx: Tx, charge_id: str) -> None:
     charge = tx.get("charge", charge_id)
     if charge is None or charge["disputed"] or charge["refunded"]:
         return
-    follows = (
-        cards.by_fingerprint(charge["payment_method_details"]["card"]["fingerprint"]).dispute or "general"
-    )
+    follows = cards.behind(charge["payment_method_details"]).dispute or "general"
     if follows == "warning":
         _warn(tx, charge)
     else:

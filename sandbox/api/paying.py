@@ -183,13 +183,33 @@ def _next_action(tx: Tx, intent: Obj, return_url: str | None, by_script: bool) -
     }
 
 
+def charge_now(tx: Tx, intent: Obj, method: Obj, decline: Decline | None, tip: int) -> Obj:
+    """Pay an intent, and a tip, with what was held to a reader; raises the 402 of a decline, which has been staged.
+
+    Only a payment that went well makes the tip a part of the intent's amount.
+    """
+    intent = tx.change(intent, payment_method=method["id"], next_action=None, last_payment_error=None)
+    asked = {**intent, "amount": intent["amount"] + tip}
+    card = payment_methods.card_of(method)
+    if decline is not None:
+        raise _declined(tx, intent, method, card, decline, asked["amount"])
+    if tip:
+        asked["amount_details"] = {**intent["amount_details"], "tip": {"amount": tip}}
+    return _pay(tx, asked, method, card, challenged=False)
+
+
 def _charge(tx: Tx, intent: Obj, method: Obj, card: Card, *, challenged: bool) -> Obj:
     if card.decline is not None:
         raise _declined(tx, intent, method, card, card.decline)
-    if intent["setup_future_usage"] and intent["customer"] and method["customer"] is None:
+    return _pay(tx, intent, method, card, challenged=challenged)
+
+
+def _pay(tx: Tx, intent: Obj, method: Obj, card: Card, *, challenged: bool) -> Obj:
+    saves = intent["setup_future_usage"] and intent["customer"] and method["type"] == "card"
+    if saves and method["customer"] is None:
         method = payment_methods.attached(tx, method, intent["customer"])
     charge = charges.create(tx, intent, method, card, None, challenged)
-    held = intent["capture_method"] == "manual"
+    held = charges.is_held(intent, method)
     paid = tx.change(
         intent,
         status="requires_capture" if held else "succeeded",
@@ -201,9 +221,12 @@ def _charge(tx: Tx, intent: Obj, method: Obj, card: Card, *, challenged: bool) -
     return paid
 
 
-def _declined(tx: Tx, intent: Obj, method: Obj, card: Card, decline: Decline) -> StripeError:
+def _declined(
+    tx: Tx, intent: Obj, method: Obj, card: Card, decline: Decline, amount: int | None = None
+) -> StripeError:
     """Stage a failed charge and the intent back at ``requires_payment_method``; return the 402 to raise."""
-    charge = charges.create(tx, intent, method, card, decline, challenged=False)
+    asked = {**intent, "amount": intent["amount"] if amount is None else amount}
+    charge = charges.create(tx, asked, method, card, decline, challenged=False)
     what: Obj = {
         "advice_code": charge["outcome"]["advice_code"],
         "charge": charge["id"],

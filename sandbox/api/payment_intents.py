@@ -293,10 +293,16 @@ def _options(params: Obj, types: list[str]) -> Obj:
     }
     options: Obj = {"card": {**card, **wanted}} if "card" in types else {}
     if "card_present" in types:
+        present: Any = given.get("card_present") or {}
+        if not isinstance(present, dict):
+            raise invalid("Invalid object", "payment_method_options[card_present]")
         options["card_present"] = {
             "request_extended_authorization": False,
             "request_incremental_authorization_support": False,
+            **{name: value for name, value in present.items() if value != ""},
         }
+    if "interac_present" in types:
+        options["interac_present"] = {}
     return options
 
 

@@ -137,7 +137,7 @@ def resolve(tx: Tx, method_id: str, param: str | None = "payment_method") -> Obj
 
 def card_of(method: Obj) -> Card:
     """Return the test card behind a payment method."""
-    return cards.by_fingerprint(method["card"]["fingerprint"])
+    return cards.behind(method)
 
 
 def attached(tx: Tx, method: Obj, customer_id: str) -> Obj:

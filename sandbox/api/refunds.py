@@ -16,6 +16,21 @@ _REFERENCE_SECONDS = 0.3  # the bank's reference arrives after the refund, and u
 @operation("refunds.create", "POST", "/v1/refunds")
 def create(tx: Tx, params: Obj) -> Obj:
     """Refund a charge, or the successful charge of a payment intent."""
+    charge = refundable(tx, params)
+    if charge["payment_method_details"]["type"] == "interac_present":
+        raise invalid(
+            "Interac payments can only be refunded in person: the customer presents the same card to a reader. "
+            "Use /v1/terminal/readers/:id/refund_payment.",
+            "charge" if "charge" in params else "payment_intent",
+        )
+    amount = amount_of(charge, params)
+    card = cards.behind(charge["payment_method_details"])
+    fate = "failed_later" if "refund_fails_later" in tx.struck else card.refund
+    return issue(tx, charge, amount, params, fate)
+
+
+def refundable(tx: Tx, params: Obj) -> Obj:
+    """Return the charge that a refund is about, or refuse it: given back already, disputed, or never taken."""
     charge = _charge_of(tx, params)
     left = charge["amount_captured"] - charge["amount_refunded"]
     if charge["refunded"] or left <= 0:
@@ -28,7 +43,13 @@ def create(tx: Tx, params: Obj) -> Obj:
     if disputes.refuses_refund(tx, charge):
         raise StripeError(400, f"Charge {charge['id']} has been charged back; cannot issue a refund.",
                           code="charge_disputed", executed=True)  # fmt: skip
-    amount = params.get("amount", left)
+    return charge
+
+
+def amount_of(charge: Obj, params: Obj) -> int:
+    """Return what a refund gives back: the amount asked for, at most what is left, or all that is left."""
+    left = charge["amount_captured"] - charge["amount_refunded"]
+    amount: int = params.get("amount", left)
     if amount < 1:
         raise invalid("Invalid positive integer", "amount", "parameter_invalid_integer")
     if amount > left:
@@ -40,9 +61,7 @@ def create(tx: Tx, params: Obj) -> Obj:
             param="amount",
             executed=True,
         )
-    card = cards.by_fingerprint(charge["payment_method_details"]["card"]["fingerprint"])
-    fate = "failed_later" if "refund_fails_later" in tx.struck else card.refund
-    return issue(tx, charge, amount, params, fate)
+    return amount
 
 
 def issue(tx: Tx, charge: Obj, amount: int, params: Obj, fate: str = "succeeded") -> Obj:

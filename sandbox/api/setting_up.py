@@ -1,6 +1,6 @@
 """From "confirm" to a saved card: authentication, the bank's word, the attempt that remembers it."""
 
-from sandbox.api import payment_methods
+from sandbox.api import payment_methods, presence
 from sandbox.cards import Card, Decline
 from sandbox.errors import StripeError, setup_unexpected_state
 from sandbox.ids import new_id, token
@@ -71,6 +71,25 @@ def _save(tx: Tx, intent: Obj, method: Obj, card: Card, *, challenged: bool) -> 
     return done
 
 
+def save_at_reader(tx: Tx, intent: Obj, method: Obj, allow_redisplay: str, decline: Decline | None) -> Obj:
+    """Save what was held to a reader: a card made of it is what can be charged later; a decline raises its 402."""
+    intent = tx.change(intent, payment_method=method["id"], last_setup_error=None, next_action=None)
+    if decline is not None:
+        raise _declined(tx, intent, method, decline, challenged=False)
+    card = tx.put(presence.generated_card(tx, method, allow_redisplay))
+    attempt = _attempt(tx, intent, method, "succeeded", challenged=False, generated=card["id"])
+    details = {
+        **card["card"],
+        "generated_from": {**card["card"]["generated_from"], "setup_attempt": attempt["id"]},
+    }
+    card = tx.change(card, card=details)
+    done = tx.change(intent, status="succeeded", latest_attempt=attempt["id"])
+    tx.emit("setup_intent.succeeded", done)
+    if intent["customer"]:
+        payment_methods.attached(tx, card, intent["customer"])
+    return card
+
+
 def _declined(tx: Tx, intent: Obj, method: Obj, decline: Decline, challenged: bool) -> StripeError:
     what: Obj = {"decline_code": decline.decline_code, "payment_method": method}
     what = {name: value for name, value in what.items() if value is not None}
@@ -102,10 +121,17 @@ def _failed(tx: Tx, intent: Obj, method: Obj, error: Obj, *, challenged: bool) -
 
 
 def _attempt(
-    tx: Tx, intent: Obj, method: Obj, status: str, *, challenged: bool, error: Obj | None = None
+    tx: Tx,
+    intent: Obj,
+    method: Obj,
+    status: str,
+    *,
+    challenged: bool,
+    error: Obj | None = None,
+    generated: str | None = None,
 ) -> Obj:
     """Stage the record of one attempt; the attempt that waited for the customer is the one that ends."""
-    shown = method["card"]
+    shown = method[method["type"]]
     waiting = tx.get("setup_attempt", intent["latest_attempt"]) if intent["latest_attempt"] else None
     same = waiting is not None and waiting["status"] == "requires_action"
     names = (
@@ -124,8 +150,11 @@ def _attempt(
         "result": "failed" if status == "failed" else "authenticated",
         "result_reason": "rejected" if status == "failed" else None, "transaction_id": token(20), "version": "2.2.0",
     }  # fmt: skip
-    card = {name: shown[name] for name in names}
-    card |= {"network": shown["brand"], "three_d_secure": secure if challenged else None}
+    if method["type"] == "card":
+        card = {name: shown[name] for name in names}
+        card |= {"network": shown["brand"], "three_d_secure": secure if challenged else None}
+    else:
+        card = {"generated_card": generated, "offline": None}
     return tx.put(
         {
             "id": waiting["id"] if waiting and same else new_id("setup_attempt"),
@@ -137,7 +166,7 @@ def _attempt(
             "livemode": False,
             "on_behalf_of": None,
             "payment_method": method["id"],
-            "payment_method_details": {"card": card, "type": "card"},
+            "payment_method_details": {method["type"]: card, "type": method["type"]},
             "setup_error": error,
             "setup_intent": intent["id"],
             "status": status,

@@ -9,7 +9,7 @@ from sandbox.params import merge_metadata
 from sandbox.shapes import page, public_setup_intent
 from sandbox.world import Obj, Tx
 
-_TYPES = frozenset({"card", "link"})
+_TYPES = frozenset({"card", "card_present", "link"})
 _ONLY_CONFIRMING = ("confirmation_token", "mandate_data", "return_url")
 
 

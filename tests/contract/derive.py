@@ -114,9 +114,19 @@ def params_class(name: str) -> Any:
         service = getattr(service, part)
     annotation = inspect.get_annotations(getattr(type(service), method))["params"]
     wanted = str(annotation).split("'")[1] if "'" in str(annotation) else str(annotation)
-    room = f"stripe.params.{path[0]}"
-    found = importlib.util.find_spec(room) if len(path) > 1 else None
-    return getattr(importlib.import_module(room if found else "stripe.params"), wanted)
+    rooms = (".".join(["stripe.params", *path[:depth]]) for depth in range(len(path) - 1, -1, -1))
+    for room in rooms:
+        if _is_there(room) and hasattr(importlib.import_module(room), wanted):
+            return getattr(importlib.import_module(room), wanted)
+    raise LookupError(f"{name}: the SDK has no {wanted}")
+
+
+def _is_there(room: str) -> bool:
+    """Return whether the SDK has a module; of most services it has none, and their parents neither."""
+    try:
+        return importlib.util.find_spec(room) is not None
+    except ModuleNotFoundError:
+        return False
 
 
 def table() -> dict[str, Any]:

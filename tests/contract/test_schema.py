@@ -12,11 +12,12 @@ from tests.contract import schema
 from tests.contract.conftest import RETURN_URL, Account, Running, eventually
 
 DAY = 24 * 3600
-LEAST_KINDS = 56  # types of objects and of events, together
+LEAST_KINDS = 63  # types of objects and of events, together
 OBJECTS = {
     "account", "balance", "balance_transaction", "charge", "confirmation_token", "customer", "dispute", "event",
     "payment_intent", "payment_method", "payment_method_domain", "payout", "radar.early_fraud_warning", "refund",
-    "setup_attempt", "setup_intent", "webhook_endpoint",
+    "setup_attempt", "setup_intent", "terminal.configuration", "terminal.connection_token", "terminal.location",
+    "terminal.reader", "webhook_endpoint",
 }  # fmt: skip
 
 
@@ -85,6 +86,73 @@ def _others(account: Account) -> None:
     account.v1.disputes.close(lost.id)
 
 
+def _readers(account: Account) -> None:
+    """Bring a reader's action of every type to each of its ends."""
+    terminal, helpers = account.v1.terminal, account.v1.test_helpers.terminal.readers
+    address: Any = {
+        "country": "CA",
+        "line1": "1 Road",
+        "city": "Toronto",
+        "state": "ON",
+        "postal_code": "M5V 1A1",
+    }
+    tips: Any = {"tipping": {"usd": {"percentages": [10, 15, 20]}}, "name": "Tips"}
+    configuration = terminal.configurations.create(tips)
+    terminal.configurations.delete(terminal.configurations.create({"name": "Gone"}).id)
+    place = terminal.locations.create(
+        {"display_name": "Desk", "address": address, "configuration_overrides": configuration.id}
+    )
+    reader = terminal.readers.create({"registration_code": "simulated-wpe", "location": place.id})
+    terminal.readers.delete(terminal.readers.create({"registration_code": "simulated-s700"}).id)
+    kinds: Any = ["card_present", "interac_present"]
+    for currency, presented in (("usd", "card_present"), ("usd", "declined"), ("cad", "interac_present")):
+        new: Any = {"amount": 2000, "currency": currency, "allowed_payment_method_types": kinds}
+        asked = account.v1.payment_intents.create(new)
+        config: Any = {"enable_customer_cancellation": True, "tipping": {"amount_eligible": 1500}}
+        terminal.readers.process_payment_intent(
+            reader.id, {"payment_intent": asked.id, "process_config": config}
+        )
+        shown: Any = {"type": presented, "amount_tip": 300}
+        if presented == "declined":
+            shown = {"type": "card_present", "card_present": {"number": "4000000000000002"}}
+        helpers.present_payment_method(reader.id, shown)
+    terminal.readers.refund_payment(reader.id, {"payment_intent": asked.id, "amount": 100})
+    helpers.present_payment_method(reader.id, {"type": "interac_present"})
+    customer = account.v1.customers.create({})
+    for manual in (True, False):
+        new = {"amount": 900, "currency": "usd", "allowed_payment_method_types": kinds, "customer": customer.id,
+               "capture_method": "manual" if manual else "automatic", "setup_future_usage": "off_session"}  # fmt: skip
+        asked = account.v1.payment_intents.create(new)
+        terminal.readers.collect_payment_method(reader.id, {"payment_intent": asked.id})
+        helpers.present_payment_method(reader.id, {})
+        terminal.readers.confirm_payment_intent(reader.id, {"payment_intent": asked.id})
+        eventually(lambda at=asked.id: account.v1.payment_intents.retrieve(at).latest_charge)
+    for number in ("4242424242424242", "4000000000000002"):
+        setup = account.v1.setup_intents.create({"allowed_payment_method_types": ["card_present"]})
+        terminal.readers.process_setup_intent(
+            reader.id, {"setup_intent": setup.id, "allow_redisplay": "limited"}
+        )
+        helpers.present_payment_method(reader.id, {"card_present": {"number": number}})
+    cart: Any = {
+        "currency": "usd",
+        "total": 5,
+        "line_items": [{"amount": 5, "description": "Mat", "quantity": 1}],
+    }
+    terminal.readers.set_reader_display(reader.id, {"type": "cart", "cart": cart})
+    toggle: Any = {"title": "News", "default_value": "enabled"}
+    choices: Any = {"choices": [{"id": "y", "text": "Yes"}]}
+    inputs: Any = [
+        {"type": "selection", "custom_text": {"title": "Mat?"}, "selection": choices, "toggles": [toggle]}
+    ]
+    inputs += [
+        {"type": kind, "custom_text": {"title": kind}} for kind in ("email", "numeric", "phone", "text")
+    ]
+    for end in (helpers.succeed_input_collection, helpers.timeout_input_collection):
+        terminal.readers.collect_inputs(reader.id, {"inputs": inputs, "metadata": {"a": "1"}})
+        answer = end(reader.id).to_dict()
+        assert schema.problems(answer) == []
+
+
 def _time_passes(account: Account) -> None:
     """Let authorisations expire and the balance be paid out."""
     eventually(lambda: "charge.dispute.funds_reinstated" in account.types())
@@ -103,9 +171,11 @@ def test_everything_that_was_produced_conforms(own_sandbox: Running, sandbox: Ru
     account = Account(own_sandbox, "studio")
     _payments(account)
     _others(account)
+    _readers(account)
     _time_passes(account)
     everything = [*produced.dump(own_sandbox.base), *produced.everything()]
     everything += [account.get("/v1/account").json(), account.get("/v1/balance").json()]
+    everything.append(account.post("/v1/terminal/connection_tokens").json())
     kinds: Counter[str] = Counter()
     found: set[str] = set()
     for obj in everything:
@@ -128,7 +198,8 @@ def test_everything_that_was_produced_conforms(own_sandbox: Running, sandbox: Ru
 
 def test_every_list_is_a_list_with_its_url(account: Account) -> None:
     for kind in ("payment_intents", "charges", "refunds", "customers", "payment_methods", "webhook_endpoints", "events",
-                 "balance_transactions", "setup_intents", "disputes", "payouts", "payment_method_domains"):  # fmt: skip
+                 "balance_transactions", "setup_intents", "disputes", "payouts", "payment_method_domains",
+                 "terminal/readers", "terminal/locations", "terminal/configurations"):  # fmt: skip
         answer = account.get(f"/v1/{kind}", {"limit": 100}).json()
         assert (answer["object"], answer["url"], answer["has_more"], answer["data"]) == (
             "list", f"/v1/{kind}", False, [],
