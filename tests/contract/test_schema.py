@@ -126,7 +126,7 @@ def _readers(account: Account) -> None:
         terminal.readers.collect_payment_method(reader.id, {"payment_intent": asked.id})
         helpers.present_payment_method(reader.id, {})
         terminal.readers.confirm_payment_intent(reader.id, {"payment_intent": asked.id})
-        eventually(lambda at=asked.id: account.v1.payment_intents.retrieve(at).latest_charge)
+        _confirmed(account, asked.id)
     for number in ("4242424242424242", "4000000000000002"):
         setup = account.v1.setup_intents.create({"allowed_payment_method_types": ["card_present"]})
         terminal.readers.process_setup_intent(
@@ -151,6 +151,11 @@ def _readers(account: Account) -> None:
         terminal.readers.collect_inputs(reader.id, {"inputs": inputs, "metadata": {"a": "1"}})
         answer = end(reader.id).to_dict()
         assert schema.problems(answer) == []
+
+
+def _confirmed(account: Account, intent: str) -> None:
+    """Wait until a reader has confirmed what it collected."""
+    eventually(lambda: account.v1.payment_intents.retrieve(intent).latest_charge)
 
 
 def _time_passes(account: Account) -> None:
