@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tasks import accounts, intents, receipts, refunds
+from tasks import accounts, intents, readers, receipts, refunds, terminal
 from web.payments import jobs
 
 Result = dict[str, object] | None
@@ -17,6 +17,14 @@ HANDLERS: dict[str, Callable[..., Result]] = {
     jobs.SUBMIT_REFUND.name: refunds.submit_refund,
     jobs.READ_REFUND.name: refunds.read_refund,
     jobs.IMPORT_REFUNDS.name: refunds.import_refunds,
+    jobs.SERVE_READER.name: terminal.serve_reader,
+    jobs.CANCEL_ON_READER.name: terminal.cancel_on_reader,
+    jobs.CAPTURE_INTENT.name: intents.capture_intent,
+    jobs.REGISTER_READER.name: readers.register_reader,
+    jobs.UPDATE_READER.name: readers.update_reader,
+    jobs.REMOVE_READER.name: readers.remove_reader,
+    jobs.READ_READER.name: readers.read_reader,
+    jobs.CREATE_CONNECTION_TOKEN.name: readers.create_connection_token,
     jobs.SEND_RECEIPT.name: receipts.send_receipt,
 }
 

@@ -11,9 +11,9 @@ from django.utils import timezone
 from tasks.gateway import intents as gateway
 from web.payments import jobs
 from web.payments.jobs import Lease, TryAgain
-from web.payments.models import Attempt, Payment
+from web.payments.models import Attempt, Method, Payment
 from web.payments.money import Money
-from web.payments.operations import attempts, intent_attempts, intents
+from web.payments.operations import attempts, intent_attempts, intents, reader_attempts
 from web.payments.snapshots import Answer, IntentSnapshot, Verdict
 from web.payments.states import PaymentState
 
@@ -33,7 +33,7 @@ def _parameters(payment: Payment) -> dict[str, object]:
     return {
         "amount": Money(payment.amount_minor, payment.currency).to_stripe(),
         "currency": payment.currency,
-        "automatic_payment_methods": {"enabled": True},
+        **_ways(payment),
         "metadata": {
             "payment": str(payment.public_id),
             "cart": str(payment.cart_reference),
@@ -42,7 +42,28 @@ def _parameters(payment: Payment) -> dict[str, object]:
     }
 
 
-def _create(payment: Payment, attempt: Attempt, lease: Lease) -> None:
+def _ways(payment: Payment) -> dict[str, object]:
+    """Say how it may be paid. One on a reader with a card held to it, and in Canada with Interac too."""
+    if payment.method != Method.TERMINAL:
+        return {"automatic_payment_methods": {"enabled": True}}
+    cards = ["card_present", *(["interac_present"] if payment.currency == "cad" else [])]
+    capture = "manual" if payment.is_captured_later else "automatic"
+    return {"allowed_payment_method_types": cards, "capture_method": capture}
+
+
+def create_before_use(payment: Payment, *, lease: Lease) -> None:
+    """Create the intent of a payment that is about to be shown somewhere, as a part of the job at hand.
+
+    Raises TryAgain until Stripe has answered for certain.
+    """
+    attempt = intent_attempts.begin_create(
+        payment_id=payment.id, parameters=_parameters(payment), lease=lease, now=timezone.now()
+    )
+    if attempt is not None:
+        _create(payment, attempt, lease, is_last=False)
+
+
+def _create(payment: Payment, attempt: Attempt, lease: Lease, *, is_last: bool = True) -> None:
     account = payment.account
     assert account is not None
     if attempts.is_key_old(attempt, now=timezone.now()):
@@ -51,7 +72,7 @@ def _create(payment: Payment, attempt: Attempt, lease: Lease) -> None:
         answer = gateway.create_intent(account, parameters=attempt.parameters, key=attempt.key)
         if _is_stuck(answer):
             answer = _look(payment, attempt)
-    _conclude(attempt, answer, lease)
+    _conclude(attempt, answer, lease, is_last=is_last)
 
 
 def _is_stuck(answer: Answer[IntentSnapshot]) -> bool:
@@ -59,8 +80,12 @@ def _is_stuck(answer: Answer[IntentSnapshot]) -> bool:
     return answer.verdict is Verdict.UNKNOWN and answer.is_replay and (answer.http_status or 0) >= 500
 
 
-def _conclude(attempt: Attempt, answer: Answer[IntentSnapshot], lease: Lease) -> None:
-    verdict = intent_attempts.conclude(attempt_id=attempt.id, answer=answer, lease=lease, now=timezone.now())
+def _conclude(
+    attempt: Attempt, answer: Answer[IntentSnapshot], lease: Lease, *, is_last: bool = True
+) -> None:
+    verdict = intent_attempts.conclude(
+        attempt_id=attempt.id, answer=answer, lease=lease, is_last=is_last, now=timezone.now()
+    )
     if verdict not in (Verdict.DONE, Verdict.REFUSED):
         raise TryAgain(answer.error_code or verdict.value)
 
@@ -101,6 +126,27 @@ def cancel_intent(*, payment_id: int, lease: Lease) -> None:
     if answer is None or _is_stuck(answer):
         # The intent itself says what became of it. Still open, a sweep cancels it with a new key: a second
         # cancellation moves no money.
+        answer = Answer(Verdict.REFUSED, gateway.read_intent(payment.account, intent_id=payment.intent_id))
+    _conclude(attempt, answer, lease)
+
+
+def capture_intent(*, payment_id: int, lease: Lease) -> None:
+    """Take a payment's authorised money at Stripe; its order is made with that."""
+    attempt = reader_attempts.begin_capture(
+        payment_id=payment_id, parameters={}, lease=lease, now=timezone.now()
+    )
+    payment = Payment.objects.select_related("account").get(id=payment_id)
+    if attempt is None:
+        return
+    assert payment.account is not None
+    assert payment.intent_id is not None
+    answer = None
+    if not attempts.is_key_old(attempt, now=timezone.now()):
+        answer = gateway.capture_intent(
+            payment.account, intent_id=payment.intent_id, parameters=attempt.parameters, key=attempt.key
+        )
+    if answer is None or _is_stuck(answer):
+        # An intent is captured once only: how it is now says what became of it.
         answer = Answer(Verdict.REFUSED, gateway.read_intent(payment.account, intent_id=payment.intent_id))
     _conclude(attempt, answer, lease)
 

@@ -17,11 +17,12 @@ from django.db import close_old_connections
 from django.utils import timezone
 
 from tasks.handlers import HANDLERS
+from tasks.terminal import LOOKS_AT_ONCE, look_at_readers
 from tasks.webhooks import drain_inbox
 from web.payments import jobs
 from web.payments.bell import DRAIN_TASK, bell
 from web.payments.jobs import LEDGER_QUEUES, Lease, LeaseLost, Queue, TryAgain
-from web.payments.operations import backlog, inbox
+from web.payments.operations import backlog, inbox, lane
 
 DRAIN_SECONDS = 10.0  # then a bell is rung anew: a worker that shall stop never has to wait longer
 LEDGER_BATCH = 8  # short jobs on the database: one claim for several. One that waits for another server is
@@ -42,6 +43,8 @@ def drain(*, queue: str, **_: object) -> None:
     while time.monotonic() < deadline:
         close_old_connections()  # one that the server has dropped; a healthy one is kept
         applied = _drain_inbox() if queue == Queue.WEBHOOKS else 0
+        if queue == Queue.TERMINAL:
+            applied = _look_at_readers()
         limit = LEDGER_BATCH if queue in LEDGER_QUEUES else 1
         leases = backlog.claim(queue=queue, limit=limit, worker=worker_name(), now=timezone.now())
         if not leases and not applied:
@@ -58,6 +61,13 @@ def _drain_inbox() -> int:
     if applied == inbox.BATCH:
         bell.ring(Queue.WEBHOOKS)
     return applied
+
+
+def _look_at_readers() -> int:
+    looked = look_at_readers()
+    if looked >= LOOKS_AT_ONCE:
+        bell.ring(Queue.TERMINAL)
+    return looked
 
 
 def run(lease: Lease) -> None:
@@ -96,5 +106,7 @@ def tick(**_: object) -> None:
     queues = set(backlog.due_queues(now=now))
     if inbox.has_due(now=now):
         queues.add(Queue.WEBHOOKS)
+    if lane.has_due_looks(now=now):
+        queues.add(Queue.TERMINAL)
     for queue in queues:
         bell.ring(queue)

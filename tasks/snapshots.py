@@ -13,6 +13,7 @@ from web.payments.snapshots import (
     CardFacts,
     DisputeSnapshot,
     IntentSnapshot,
+    ReaderSnapshot,
     RefundedSoFar,
     RefundSnapshot,
     Source,
@@ -81,6 +82,50 @@ def of_intent(
         decline_code=(error.get("decline_code") or "")[:60],
         failure_code=(error.get("code") or "")[:60],
         client_secret=(intent.get("client_secret") or "") if source is not Source.EVENT else "",
+        tip=_tip_of(intent),
+        capture_before=_capture_before(charge) if isinstance(charge, dict) else None,
+    )
+
+
+def _tip_of(intent: dict[str, Any]) -> Money | None:
+    """Return what the customer added on a reader; None where Stripe tells of none."""
+    tip = (intent.get("amount_details") or {}).get("tip") or {}
+    return _money(tip.get("amount"), intent.get("currency"))
+
+
+def _capture_before(charge: dict[str, Any]) -> datetime.datetime | None:
+    """Return when an authorisation runs out, where the charge says so."""
+    details = charge.get("payment_method_details") or {}
+    at = (details.get("card_present") or {}).get("capture_before")
+    return datetime.datetime.fromtimestamp(at, tz=datetime.UTC) if isinstance(at, int) else None
+
+
+def of_reader(reader: dict[str, Any]) -> ReaderSnapshot:
+    """Turn a terminal reader into a snapshot. `last_seen_at` comes in milliseconds, unlike all of Stripe's times."""
+    if (
+        not isinstance(reader.get("id"), str)
+        or reader.get("object") != "terminal.reader"
+        or reader.get("deleted")
+    ):
+        raise UnknownShape("a terminal reader without its id")
+    action = reader.get("action") or {}
+    taking = action.get("process_payment_intent") or {}
+    intent = taking.get("payment_intent") if action.get("type") == "process_payment_intent" else None
+    seen = reader.get("last_seen_at")
+    status = reader.get("status")
+    return ReaderSnapshot(
+        reader_id=reader["id"],
+        is_online=None if status is None else status == "online",
+        last_seen_at=datetime.datetime.fromtimestamp(seen / 1000, tz=datetime.UTC)
+        if isinstance(seen, int)
+        else None,
+        label=reader.get("label") or "",
+        device_type=(reader.get("device_type") or "")[:40],
+        serial_number=(reader.get("serial_number") or "")[:60],
+        intent_id=(intent.get("id") if isinstance(intent, dict) else intent) or "",
+        action_status=action.get("status") or "",
+        failure_code=(action.get("failure_code") or "")[:60],
+        api_error=((action.get("api_error") or {}).get("code") or "")[:60],
     )
 
 
@@ -204,6 +249,10 @@ def _of_dispute_event(event: InboxEvent, thing: dict[str, Any]) -> object | None
     return of_dispute(thing, occurred_at=event.occurred_at)
 
 
+def _of_reader_event(event: InboxEvent, thing: dict[str, Any]) -> object | None:
+    return of_reader(thing)
+
+
 # What an event's type begins with, the longer before the shorter, and who reads it.
 _KINDS: dict[str, Callable[[InboxEvent, dict[str, Any]], object | None]] = {
     "payment_intent.": _of_intent_event,
@@ -211,4 +260,5 @@ _KINDS: dict[str, Callable[[InboxEvent, dict[str, Any]], object | None]] = {
     "charge.refund.": _of_refund_event,
     "refund.": _of_refund_event,
     "charge.": _of_charge_event,
+    "terminal.reader.action_": _of_reader_event,
 }

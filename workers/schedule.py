@@ -6,6 +6,7 @@ TICK_SECONDS = 1.0  # a lost bell costs at most this much
 SILENCE_SECONDS = (
     5.0  # how often silent payments are looked for; each has its own times (operations/payments.py)
 )
+READERS_SECONDS = 10.0  # queues at readers that nothing else would move on
 CLEAN_UP_SECONDS = 3600.0
 
 SCHEDULE = {
@@ -19,6 +20,11 @@ SCHEDULE = {
         "task": "paydesk.check_silent_refunds",
         "schedule": SILENCE_SECONDS,
         "options": {"expires": SILENCE_SECONDS * 2},
+    },
+    "watch-readers": {
+        "task": "paydesk.watch_readers",
+        "schedule": READERS_SECONDS,
+        "options": {"expires": READERS_SECONDS * 2},
     },
     "forget-done-jobs": {
         "task": "paydesk.forget_done_jobs",

@@ -43,6 +43,24 @@ def cancel_intent(
         account,
         lambda: intents.cancel(intent_id, cast(Any, parameters), {"idempotency_key": key}),
     )
+    return _with_state_if_refused(account, intent_id, answer)
+
+
+def capture_intent(
+    account: StripeAccount, *, intent_id: str, parameters: dict[str, Any], key: str
+) -> Answer[IntentSnapshot]:
+    """Take authorised money. Refused because of the intent's state, the answer shows that state."""
+    intents = client_of(account).v1.payment_intents
+    answer = _write(
+        account,
+        lambda: intents.capture(intent_id, cast(Any, parameters), {"idempotency_key": key}),
+    )
+    return _with_state_if_refused(account, intent_id, answer)
+
+
+def _with_state_if_refused(
+    account: StripeAccount, intent_id: str, answer: Answer[IntentSnapshot]
+) -> Answer[IntentSnapshot]:
     if answer.verdict is not Verdict.REFUSED:
         return answer
     try:

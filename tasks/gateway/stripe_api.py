@@ -104,7 +104,7 @@ def _done(
     request_id = getattr(response, "request_id", "") or ""
     is_replay = _header(response.headers if response else None, "Idempotent-Replayed") == "true"
     try:
-        occurred_at = datetime.datetime.fromtimestamp(data["created"], tz=datetime.UTC)
+        occurred_at = _time_of(data, thing)
         snapshot = shown(data, occurred_at)
         if is_replay:  # how it is now has to be read
             snapshot = read_again(snapshot)
@@ -113,6 +113,13 @@ def _done(
     except (StripeUnreachable, StripeRefused):
         return Answer(Verdict.UNKNOWN, None, request_id, 200, "replay_not_read", is_replay=is_replay)
     return Answer(Verdict.DONE, snapshot, request_id, 200, is_replay=is_replay)
+
+
+def _time_of(data: dict[str, Any], thing: Any) -> datetime.datetime:
+    """Return Stripe's time of an object; of one that has none (a reader) the time of the answer."""
+    if "created" in data:
+        return datetime.datetime.fromtimestamp(data["created"], tz=datetime.UTC)
+    return answered_at(thing) or datetime.datetime.fromtimestamp(0, tz=datetime.UTC)
 
 
 def judged(error: stripe.StripeError) -> Answer[Any]:

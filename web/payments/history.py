@@ -27,6 +27,9 @@ PAYMENT_RELEASED = "payment.released"  # given back before there was an order: i
 PAYMENT_ATTACHED = "payment.attached"  # held money that a person put onto its cart
 DISPUTE_OPENED = "dispute.opened"
 DISPUTE_CHANGED = "dispute.changed"
+READER_QUEUED = "reader.queued"
+READER_MOVED = "reader.moved"
+CAPTURE_ASKED = "capture.asked"
 
 WORKER = "worker"
 STRIPE = "stripe"

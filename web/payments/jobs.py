@@ -62,6 +62,24 @@ VERIFY_ACCOUNT = JobKind(
 SUBMIT_REFUND = JobKind("submit_refund", Queue.REFUNDS, arguments=("refund_id",))
 READ_REFUND = JobKind("read_refund", Queue.REFUNDS, arguments=("refund_id",))
 IMPORT_REFUNDS = JobKind("import_refunds", Queue.REFUNDS, arguments=("payment_id",))
+SERVE_READER = JobKind("serve_reader", Queue.TERMINAL, arguments=("reader_id",))
+CANCEL_ON_READER = JobKind("cancel_on_reader", Queue.TERMINAL, arguments=("reader_action_id",))
+CAPTURE_INTENT = JobKind("capture_intent", Queue.TERMINAL, arguments=("payment_id",))
+REGISTER_READER = JobKind(
+    "register_reader", Queue.TERMINAL, max_attempts=5, is_followed=True, arguments=("reader_id",)
+)
+UPDATE_READER = JobKind(
+    "update_reader", Queue.TERMINAL, max_attempts=5, is_followed=True, arguments=("reader_id",)
+)
+REMOVE_READER = JobKind(
+    "remove_reader", Queue.TERMINAL, max_attempts=5, is_followed=True, arguments=("reader_id",)
+)
+READ_READER = JobKind(
+    "read_reader", Queue.TERMINAL, max_attempts=5, is_followed=True, arguments=("reader_id",)
+)
+CREATE_CONNECTION_TOKEN = JobKind(
+    "create_connection_token", Queue.TERMINAL, max_attempts=5, arguments=("connection_token_id",)
+)
 SEND_RECEIPT = JobKind("send_receipt", Queue.RECEIPTS, lease_seconds=60, arguments=("order_id",))
 
 CATALOGUE = {
@@ -74,6 +92,14 @@ CATALOGUE = {
         SUBMIT_REFUND,
         READ_REFUND,
         IMPORT_REFUNDS,
+        SERVE_READER,
+        CANCEL_ON_READER,
+        CAPTURE_INTENT,
+        REGISTER_READER,
+        UPDATE_READER,
+        REMOVE_READER,
+        READ_READER,
+        CREATE_CONNECTION_TOKEN,
         SEND_RECEIPT,
     )
 }

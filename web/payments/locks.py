@@ -1,6 +1,7 @@
 """Every SELECT … FOR UPDATE of the ledger, so that the order of locks can be read in one place.
 
-The order: cart, payment, refund, order line, attempt, job; ascending ids within each. A payment belongs to one
+The order: cart, payment, refund, order line, attempt, place in a reader's queue, job; ascending ids within each
+(a reader is locked by whoever has no sale locked, before the places in its queue). A payment belongs to one
 cart reference, so a *sale* (a cart reference with all that hangs on it) is locked as a tree; whoever needs
 several sales takes them in ascending order of their references. NO KEY: inserting a row that points at a
 locked one does not have to wait.
@@ -8,11 +9,24 @@ locked one does not have to wait.
 
 from __future__ import annotations
 
+import datetime
 import uuid
 from dataclasses import dataclass, field
 
-from web.payments.models import Attempt, Cart, Job, Operation, Order, OrderLine, Payment, Refund
-from web.payments.states import LIVE, OPEN_ATTEMPT, PaymentState
+from web.payments.models import (
+    Attempt,
+    Cart,
+    ConnectionToken,
+    Job,
+    Operation,
+    Order,
+    OrderLine,
+    Payment,
+    Reader,
+    ReaderAction,
+    Refund,
+)
+from web.payments.states import FINAL_ACTION, LIVE, OPEN_ATTEMPT, PaymentState
 
 
 @dataclass(slots=True)
@@ -98,6 +112,40 @@ def open_attempt(*, operation: Operation, payment_id: int, refund_id: int | None
     return (
         attempts.filter(refund=None) if refund_id is None else attempts.filter(refund_id=refund_id)
     ).first()
+
+
+def reader(reader_id: int) -> Reader:
+    """Lock a reader: whose turn is next is decided by one at a time. Never while a sale is locked."""
+    return Reader.objects.select_for_update(no_key=True).get(id=reader_id)
+
+
+def connection_token(*, business_id: int, public_id: uuid.UUID) -> ConnectionToken | None:
+    """Lock a connection token: its secret is given out once."""
+    tokens = ConnectionToken.objects.select_for_update(no_key=True)
+    return tokens.filter(business_id=business_id, public_id=public_id).first()
+
+
+def unfinished_action(payment_id: int) -> ReaderAction | None:
+    """Lock the place in a reader's queue that a payment has, if it has one. Its sale is locked by the caller."""
+    return (
+        ReaderAction.objects.select_for_update(no_key=True)
+        .filter(payment_id=payment_id)
+        .exclude(state__in=FINAL_ACTION)
+        .first()
+    )
+
+
+def action(action_id: int) -> ReaderAction:
+    """Lock a place in a reader's queue."""
+    return ReaderAction.objects.select_for_update(no_key=True).get(id=action_id)
+
+
+def due_actions(*, account_id: int, limit: int, now: datetime.datetime) -> list[ReaderAction]:
+    """Lock the places of an account that are to be looked at now and that nobody else holds."""
+    due = ReaderAction.objects.select_for_update(skip_locked=True, no_key=True).filter(
+        reader__account_id=account_id, next_poll_at__lte=now
+    )
+    return list(due.order_by("next_poll_at", "id")[:limit])
 
 
 def attempt(attempt_id: int) -> Attempt:

@@ -42,6 +42,10 @@ class IntentSnapshot:
     decline_code: str = ""
     failure_code: str = ""
     client_secret: str = ""  # only in what was answered to us
+    tip: Money | None = None  # what the customer added on a reader: part of `amount`
+    capture_before: datetime.datetime | None = (
+        None  # when an authorisation runs out, where the charge says so
+    )
 
     def __repr__(self) -> str:  # never the client secret
         return f"IntentSnapshot({self.intent_id}, {self.state}, {self.amount}, {self.source.value})"
@@ -103,6 +107,31 @@ class DisputeSnapshot:
     entries: int  # balance transactions so far
     fee_minor: int
     fee_currency: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReaderSnapshot:
+    """A card reader as it was at one moment, and the payment that it shows or showed last."""
+
+    reader_id: str
+    is_online: bool | None = None
+    last_seen_at: datetime.datetime | None = None
+    label: str = ""
+    device_type: str = ""
+    serial_number: str = ""
+    intent_id: str = ""  # of its last action, where that was to take a payment
+    action_status: str = ""  # in_progress, succeeded, failed
+    failure_code: str = ""
+    api_error: str = ""  # newer readers say which error of the API it was
+
+    @property
+    def is_busy(self) -> bool:
+        """Say whether somebody's payment is on it."""
+        return self.action_status == "in_progress"
+
+    def shows(self, intent_id: str | None) -> bool:
+        """Say whether its action is this intent's. What it says of another intent is none of our business."""
+        return bool(intent_id) and self.intent_id == intent_id
 
 
 class Verdict(enum.Enum):

@@ -49,7 +49,21 @@ class AttemptState(models.TextChoices):
     REFUSED = "refused", _("Refused")
 
 
-P, C, R, A = PaymentState, CartState, RefundState, AttemptState
+class ActionState(models.TextChoices):
+    """How far a payment is on a reader. Whether money moved is the payment's to say."""
+
+    QUEUED = "queued", _("Waiting for the reader")  # others are before it
+    SENDING = "sending", _("Being sent to the reader")  # its turn: the reader is its own from here on
+    WAITING = "waiting", _("Present card")
+    PROCESSING = "processing", _("Processing")
+    CHECKING = "checking", _("Checking")  # the reader said something that is not certain: both are read
+    CANCELLING = "cancelling", _("Cancelling")  # asked for; certain only once the intent says so
+    SUCCEEDED = "succeeded", _("Approved")
+    FAILED = "failed", _("Not paid")  # the payment may be tried again on a reader
+    CANCELLED = "cancelled", _("Cancelled")
+
+
+P, C, R, A, L = PaymentState, CartState, RefundState, AttemptState, ActionState
 
 PAYMENT_EDGES: dict[tuple[str, str], str] = {
     (P.REQUESTED, P.UNKNOWN): "creating it at Stripe got no certain answer",
@@ -139,18 +153,59 @@ ATTEMPT_EDGES: dict[tuple[str, str], str] = {
     (A.UNKNOWN, A.REFUSED): "Stripe had refused, or a look shows that it never happened",
 }
 
+ACTION_EDGES: dict[tuple[str, str], str] = {
+    (L.QUEUED, L.SENDING): "its turn came",
+    (L.QUEUED, L.CANCELLED): "it left the queue before its turn",
+    (L.QUEUED, L.SUCCEEDED): "its payment was paid before its turn",
+    (L.QUEUED, L.FAILED): "its payment ended before its turn",
+    (L.SENDING, L.WAITING): "the reader shows it",
+    (L.SENDING, L.PROCESSING): "the card was presented at once",
+    (L.SENDING, L.CHECKING): "sending it got no certain answer",
+    (L.SENDING, L.CANCELLING): "somebody asked to cancel, or its time ran out",
+    (L.SENDING, L.SUCCEEDED): "the payment is paid",
+    (L.SENDING, L.FAILED): "the reader refused it, or cannot be reached",
+    (L.SENDING, L.CANCELLED): "its payment was cancelled before the reader had it",
+    (L.WAITING, L.PROCESSING): "a card was presented",
+    (L.WAITING, L.CHECKING): "the reader no longer shows it",
+    (L.WAITING, L.CANCELLING): "somebody asked to cancel, or its time ran out",
+    (L.WAITING, L.SUCCEEDED): "the payment is paid",
+    (L.WAITING, L.FAILED): "the reader ended it without money, and the intent says so too",
+    (L.PROCESSING, L.WAITING): "the reader asks for a card again",
+    (L.PROCESSING, L.CHECKING): "the reader no longer shows it",
+    (L.PROCESSING, L.CANCELLING): "somebody asked to cancel, or its time ran out",
+    (L.PROCESSING, L.SUCCEEDED): "the payment is paid",
+    (L.PROCESSING, L.FAILED): "the reader ended it without money, and the intent says so too",
+    (L.CHECKING, L.SENDING): "the reader never had it, and the intent is open: sent again",
+    (L.CHECKING, L.WAITING): "the reader shows it",
+    (L.CHECKING, L.PROCESSING): "a card was presented",
+    (L.CHECKING, L.CANCELLING): "somebody asked to cancel, or its time ran out",
+    (L.CHECKING, L.SUCCEEDED): "the payment is paid",
+    (L.CHECKING, L.FAILED): "it ended without money, and the intent says so too",
+    (L.CANCELLING, L.CANCELLED): "the payment is cancelled, or was taken off the reader",
+    (L.CANCELLING, L.SUCCEEDED): "the customer paid before the cancellation",
+    (L.CANCELLING, L.FAILED): "its time ran out without money, and the intent says so too",
+}
+
 LIVE = frozenset({P.REQUESTED, P.UNKNOWN, P.AWAITING, P.DECLINED, P.PROCESSING, P.AUTHORISED, P.CANCELLING})
 FINAL = frozenset({P.SUCCEEDED, P.HELD, P.CANCELLED, P.FAILED})
 # States in which the payment counts against its cart's total (DESIGN's "one total").
 COMMITTED = LIVE | {P.SUCCEEDED}
 CANCELLABLE = LIVE - {P.CANCELLING}
+ACTIVE_ACTION = frozenset({L.SENDING, L.WAITING, L.PROCESSING, L.CHECKING, L.CANCELLING})
+FINAL_ACTION = frozenset({L.SUCCEEDED, L.FAILED, L.CANCELLED})
 OPEN_ATTEMPT = frozenset({A.SENT, A.UNKNOWN})
 # A refund that Stripe has not certainly taken: another one of the same payment has to wait for it.
 REFUND_UNDER_WAY = frozenset({R.REQUESTED, R.SUBMITTING, R.UNKNOWN})
 REFUND_OPEN = REFUND_UNDER_WAY | {R.PENDING}
 REFUND_WITHOUT_MONEY = frozenset({R.FAILED, R.CANCELLED})  # what it had reserved is given back
 
-EDGES = {"payment": PAYMENT_EDGES, "cart": CART_EDGES, "refund": REFUND_EDGES, "attempt": ATTEMPT_EDGES}
+EDGES = {
+    "payment": PAYMENT_EDGES,
+    "cart": CART_EDGES,
+    "refund": REFUND_EDGES,
+    "attempt": ATTEMPT_EDGES,
+    "readeraction": ACTION_EDGES,
+}
 
 
 class ForbiddenTransition(Exception):

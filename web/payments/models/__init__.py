@@ -12,6 +12,7 @@ from web.payments.models.mail import ReceiptResend, RefundReceipt
 from web.payments.models.order import Order, OrderLine, Receipt
 from web.payments.models.payment import HeldReason, Method, Payment, PaymentEvent
 from web.payments.models.profile_data import ProfilePaymentData
+from web.payments.models.reader import ConnectionToken, Reader, ReaderAction, StripeLocation
 from web.payments.models.refund import BulkRefund, Refund, RefundLine
 from web.payments.models.settings import PaymentSettings, StripeAccount, WebhookSecret
 
@@ -26,6 +27,7 @@ __all__ = [
     "CartLine",
     "CloseOut",
     "CloseOutLine",
+    "ConnectionToken",
     "Dispute",
     "HeldReason",
     "InboxEvent",
@@ -39,11 +41,14 @@ __all__ = [
     "PaymentSettings",
     "Payout",
     "ProfilePaymentData",
+    "Reader",
+    "ReaderAction",
     "Receipt",
     "ReceiptResend",
     "Refund",
     "RefundLine",
     "RefundReceipt",
     "StripeAccount",
+    "StripeLocation",
     "WebhookSecret",
 ]

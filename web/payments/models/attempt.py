@@ -17,6 +17,9 @@ class Operation(models.TextChoices):
     CREATE_INTENT = "create_intent"
     CANCEL_INTENT = "cancel_intent"
     CREATE_REFUND = "create_refund"
+    CAPTURE_INTENT = "capture_intent"
+    PROCESS_ON_READER = "process_on_reader"
+    CANCEL_ON_READER = "cancel_on_reader"
 
 
 class Attempt(models.Model):

@@ -20,6 +20,7 @@ class Method(models.TextChoices):
     """How money comes (or does not)."""
 
     ONLINE = "online", _("Card or wallet, online")
+    TERMINAL = "terminal", _("Card reader")
     CASH = "cash", _("Cash")
     COMPLIMENTARY = "complimentary", _("Complimentary")
     NO_CHARGE = "no_charge", _("No charge")
@@ -54,6 +55,8 @@ class Payment(models.Model):
     amount_minor = minor_field()
     currency = currency_field()
     amount_received_minor = minor_field(default=0)
+    # What the customer added on the reader: part of what was received, on top of what was asked for.
+    reader_tip_minor = minor_field(default=0)
     received_currency = models.CharField(max_length=3, blank=True)  # where it is not the one asked for
     # Refunds asked for and not failed: reserved under this row's lock before anything is sent. The checks below
     # bind what we ask for; what Stripe reports beyond that is kept beside it (refunded_beyond_minor), never refused.
@@ -64,11 +67,16 @@ class Payment(models.Model):
     # sends the refund back later.
     is_released = models.BooleanField(default=False)
 
+    reader = models.ForeignKey(
+        "payments.Reader", on_delete=models.PROTECT, null=True, related_name="payments"
+    )
     form_token = models.CharField(max_length=64)  # of the form that asked; a repeat finds this payment
     payer_key_hash = models.CharField(max_length=64, blank=True)  # whose browser may have the client secret
     intent_id = models.CharField(max_length=64, null=True)
     charge_id = models.CharField(max_length=64, null=True)
     client_secret_sealed = models.TextField(blank=True)  # erased when final
+    is_captured_later = models.BooleanField(default=False)  # authorised first; taken when somebody says so
+    capture_before = models.DateTimeField(null=True)  # when the authorisation runs out
     card_brand = models.CharField(max_length=20, blank=True)
     card_last4 = models.CharField(max_length=4, blank=True)
     decline_code = models.CharField(max_length=60, blank=True)  # Stripe's code; words for people come from it
@@ -89,11 +97,12 @@ class Payment(models.Model):
             models.UniqueConstraint(fields=["account", "intent_id"], name="an_intent_belongs_to_one_payment"),
             models.UniqueConstraint(fields=["business", "form_token"], name="a_form_makes_one_payment"),
             models.CheckConstraint(
-                condition=Q(amount_minor__gte=0) & Q(amount_received_minor__gte=0),
+                condition=Q(amount_minor__gte=0, amount_received_minor__gte=0, reader_tip_minor__gte=0),
                 name="a_payment_has_no_negative_amount",
             ),
             models.CheckConstraint(
-                condition=~Q(state="succeeded") | Q(amount_received_minor=F("amount_minor")),
+                condition=~Q(state="succeeded")
+                | Q(amount_received_minor=F("amount_minor") + F("reader_tip_minor")),
                 name="a_payment_succeeds_with_exactly_its_amount",
             ),
             models.CheckConstraint(
@@ -118,6 +127,14 @@ class Payment(models.Model):
             models.CheckConstraint(
                 condition=~Q(method="online") | Q(account__isnull=False),
                 name="an_online_payment_has_its_account",
+            ),
+            models.CheckConstraint(
+                condition=~Q(method="terminal") | Q(account__isnull=False),
+                name="a_payment_on_a_reader_has_its_account",
+            ),
+            models.CheckConstraint(
+                condition=Q(reader_tip_minor=0) | Q(method="terminal"),
+                name="only_a_reader_takes_a_tip_of_its_own",
             ),
             models.CheckConstraint(
                 condition=~Q(state__in=sorted(FINAL))

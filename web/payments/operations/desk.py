@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from web.core.models import Business, Profile
 from web.payments import history, locks
-from web.payments.errors import Kind, Refusal
+from web.payments.errors import Refusal
 from web.payments.models import Cart, Method, Order, Payment
 from web.payments.operations.carts import CartNotFound, confirm_buyer
 from web.payments.operations.intents import (
@@ -18,17 +18,12 @@ from web.payments.operations.intents import (
     EmptyCart,
     FormReused,
     MoneyHeld,
+    PaymentUnderWay,
     TotalChanged,
 )
 from web.payments.operations.payments import commit, finish, freeze
 from web.payments.queries.quotes import quote
 from web.payments.states import CartState, PaymentState
-
-
-class PaymentUnderWay(Refusal):
-    code, kind = "payment_under_way", Kind.CONFLICT
-    message = _("Another payment of this sale is under way.")
-    next_step = _("Wait for it to end, or cancel it first. Nothing was taken twice.")
 
 
 class ReasonMissing(Refusal):

@@ -14,8 +14,15 @@ from web.payments import history
 from web.payments.bell import bell
 from web.payments.jobs import Queue
 from web.payments.models import InboxEvent, Payment
-from web.payments.operations import disputes, intents, refunds
-from web.payments.snapshots import CardFacts, DisputeSnapshot, IntentSnapshot, RefundedSoFar, RefundSnapshot
+from web.payments.operations import disputes, intents, reader_attempts, refunds
+from web.payments.snapshots import (
+    CardFacts,
+    DisputeSnapshot,
+    IntentSnapshot,
+    ReaderSnapshot,
+    RefundedSoFar,
+    RefundSnapshot,
+)
 
 BATCH = 50  # events a transaction: one commit for many, and locks held for well under a second
 MAX_TRIES = 10
@@ -81,6 +88,7 @@ ROADS: dict[type, Road] = {
     RefundSnapshot: Road(refunds.find, refunds.settle),
     RefundedSoFar: Road(refunds.find, refunds.notice),
     DisputeSnapshot: Road(disputes.find, disputes.settle),
+    ReaderSnapshot: Road(reader_attempts.find, reader_attempts.hear),
 }
 
 # Says in our own terms what an event tells (a key of ROADS); None where it is of a kind that we do not follow.

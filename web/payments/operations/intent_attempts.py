@@ -9,7 +9,7 @@ from django.db import transaction
 from web.payments import history, jobs, locks
 from web.payments.jobs import Lease
 from web.payments.locks import Sale
-from web.payments.models import Attempt, Operation, Payment
+from web.payments.models import Attempt, Method, Operation, Payment
 from web.payments.operations import attempts
 from web.payments.operations.intents import apply, cancel_if_asked, read_soon
 from web.payments.operations.payments import finish, move
@@ -27,7 +27,8 @@ def begin_create(
     if payment.intent_id is not None:
         if open_attempt is not None:  # an event told us of the intent before any answer did
             attempts.close(open_attempt, AttemptState.SUCCEEDED, now=now)
-        if not payment.client_secret_sealed and not payment.is_final:
+        wants_secret = payment.method == Method.ONLINE and not payment.client_secret_sealed
+        if wants_secret and not payment.is_final:
             read_soon(payment, now=now)  # an event does not bring the client secret, a read does
         return None
     if open_attempt is None and payment.state not in (PaymentState.REQUESTED, PaymentState.UNKNOWN):
@@ -66,9 +67,16 @@ def begin_cancel(
 
 @transaction.atomic(durable=True)
 def conclude(
-    *, attempt_id: int, answer: Answer[IntentSnapshot], lease: Lease, now: datetime.datetime
+    *,
+    attempt_id: int,
+    answer: Answer[IntentSnapshot],
+    lease: Lease,
+    now: datetime.datetime,
+    is_last: bool = True,
 ) -> Verdict:
     """Write down what an attempt got, with its effect on the payment, and end the job where it is certain.
+
+    The job goes on after this where `is_last` is false.
 
     Returns the verdict that was acted on. A fact is a fact: an answer is applied even when this claim of the
     job was lost meanwhile.
@@ -84,7 +92,7 @@ def conclude(
         _no_intent_yet(sale, payment, verdict, answer, now=now)
     if attempt.operation == Operation.CREATE_INTENT and payment.intent_id is not None:
         cancel_if_asked(payment, now=now)  # somebody cancelled while Stripe was making it
-    if verdict in (Verdict.DONE, Verdict.REFUSED):
+    if is_last and verdict in (Verdict.DONE, Verdict.REFUSED):
         jobs.complete(lease, now=now)
     return verdict
 

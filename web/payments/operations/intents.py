@@ -37,6 +37,7 @@ from web.payments.models import (
     StripeAccount,
 )
 from web.payments.money import Money, largest_charge, smallest_charge
+from web.payments.operations import lane
 from web.payments.operations.carts import BuyerIncomplete, CartNotFound, CartTooLarge, hash_policy
 from web.payments.operations.payments import (
     commit,
@@ -108,6 +109,12 @@ class BeingRefunded(Refusal):
     next_step = _("You were not charged again. Wait until the refund is through, then pay.")
 
 
+class PaymentUnderWay(Refusal):
+    code, kind = "payment_under_way", Kind.CONFLICT
+    message = _("Another payment of this sale is under way.")
+    next_step = _("Wait for it to end, or cancel it first. Nothing was taken twice.")
+
+
 class PaymentNotFound(Refusal):
     code, kind = "payment_not_found", Kind.MISSING
     message = _("We cannot find this payment.")
@@ -166,7 +173,7 @@ def request(
     )
     sale = None if reference is None else locks.sale(reference)
     if sale is None or sale.cart is None:
-        raise _no_cart(business, token)
+        raise no_cart(business, token)
     cart = sale.cart
     repeated = Payment.objects.filter(business=business, form_token=form_token).first()
     if repeated is not None and repeated.cart_reference != cart.reference:
@@ -181,7 +188,7 @@ def request(
     if sale.being_refunded:
         raise BeingRefunded
 
-    account, settings = _account_in_use(business)
+    account, settings = account_in_use(business)
     priced = quote(cart)
     total = priced.totals.total
     if not priced.totals.lines:
@@ -225,7 +232,8 @@ def request(
     return Requested(payment, is_new=True)
 
 
-def _no_cart(business: Business, token: str) -> Refusal:
+def no_cart(business: Business, token: str) -> Refusal:
+    """Return what to say of a cart that is not there: it never was, or it has become an order."""
     order = Order.objects.filter(business=business, token=token).first()
     return CartNotFound() if order is None else AlreadyPaid(order=order)
 
@@ -237,7 +245,8 @@ def _accepted(cart: Cart, policy: str) -> bool:
     ).exists()
 
 
-def _account_in_use(business: Business) -> tuple[StripeAccount, PaymentSettings]:
+def account_in_use(business: Business) -> tuple[StripeAccount, PaymentSettings]:
+    """Return the account that the business sells on now; GatewayNotConfigured where there is none."""
     settings = PaymentSettings.objects.filter(business=business).first()
     account = StripeAccount.objects.filter(business=business, state=StripeAccount.State.ACTIVE).first()
     if account is None or settings is None or settings.gateway != PaymentSettings.Gateway.STRIPE:
@@ -270,12 +279,18 @@ def request_cancel(*, payment_id: int, now: datetime.datetime, actor: str) -> Pa
     """Ask for a payment to be cancelled. The cart stays frozen until Stripe says `canceled`."""
     sale, payment = locks.sale_of_payment(payment_id)
     if payment.state in CANCELLABLE:
-        payment.checks = 0
-        move(sale, payment, PaymentState.CANCELLING, now=now, actor=actor)
-        payment.next_check_at = next_check(payment, now=now)
-        payment.save(update_fields=["next_check_at"])
-        _enqueue_for(CANCEL_INTENT, payment, now=now)
+        request_cancel_of(sale, payment, now=now, actor=actor)
     return payment
+
+
+def request_cancel_of(sale: Sale, payment: Payment, *, now: datetime.datetime, actor: str) -> None:
+    """Ask for a locked payment to be cancelled. One that is on a reader is taken off it first."""
+    payment.checks = 0
+    move(sale, payment, PaymentState.CANCELLING, now=now, actor=actor)
+    payment.next_check_at = next_check(payment, now=now)
+    payment.save(update_fields=["next_check_at"])
+    if not lane.is_on_reader(payment):
+        _enqueue_for(CANCEL_INTENT, payment, now=now)
 
 
 def read_soon(payment: Payment, *, now: datetime.datetime) -> None:
@@ -394,7 +409,8 @@ def apply(
         payment.intent_id = snapshot.intent_id
     elif payment.intent_id != snapshot.intent_id:
         raise TwoIntents(f"payment {payment.id} has {payment.intent_id}, not {snapshot.intent_id}")
-    if snapshot.client_secret and payment.state not in FINAL:
+    # What is paid on a reader is paid nowhere else: nobody needs its secret.
+    if snapshot.client_secret and payment.state not in FINAL and payment.method != Method.TERMINAL:
         payment.client_secret_sealed = seal(snapshot.client_secret)
     target = _target(payment, snapshot)
     is_stale = snapshot.source is Source.EVENT and (
@@ -451,12 +467,17 @@ def _copy_facts(payment: Payment, snapshot: IntentSnapshot) -> None:
     payment.card_last4 = snapshot.card_last4 or payment.card_last4
     payment.decline_code = snapshot.decline_code
     payment.failure_code = snapshot.failure_code
+    payment.capture_before = snapshot.capture_before or payment.capture_before
 
 
 def _receive(sale: Sale, payment: Payment, snapshot: IntentSnapshot, *, now: datetime.datetime) -> None:
     """Record money that came in, and why it must be held, if it must. May freeze a cart that was reopened."""
     received = snapshot.amount_received
     asked = Money(payment.amount_minor, payment.currency)
+    tip = snapshot.tip if payment.method == Method.TERMINAL else None
+    if tip is not None and tip.currency == asked.currency and tip.amount > 0:
+        payment.reader_tip_minor = tip.amount
+        asked += tip
     payment.amount_received_minor = received.amount if received is not None else 0
     is_foreign = received is not None and received.currency != asked.currency
     payment.received_currency = received.currency if received is not None and is_foreign else ""

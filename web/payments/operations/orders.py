@@ -22,6 +22,7 @@ def make(sale: Sale, *, now: datetime.datetime, actor: str) -> Order:
     assert cart.frozen_quote is not None
     quote = Quote.from_json(cart.frozen_quote)
     totals = quote.totals
+    reader_tip = sum(payment.reader_tip_minor for payment in sale.succeeded)  # on top of what was frozen
     order = Order.objects.create(
         business_id=cart.business_id,
         location_id=cart.location_id,
@@ -41,8 +42,8 @@ def make(sale: Sale, *, now: datetime.datetime, actor: str) -> Order:
         additional_tax_name=quote.additional_tax.name if quote.additional_tax else "",
         additional_tax_rate=quote.additional_tax.rate if quote.additional_tax else 0,
         additional_tax_minor=totals.additional_tax.amount,
-        tip_minor=totals.tip.amount,
-        total_minor=totals.total.amount,
+        tip_minor=totals.tip.amount + reader_tip,
+        total_minor=totals.total.amount + reader_tip,
         created_at=now,
     )
     OrderLine.objects.bulk_create(

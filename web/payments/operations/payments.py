@@ -9,8 +9,8 @@ import datetime
 
 from web.payments import history
 from web.payments.locks import Sale
-from web.payments.models import Cart, Payment
-from web.payments.operations import orders
+from web.payments.models import Cart, Method, Payment
+from web.payments.operations import lane, orders
 from web.payments.pricing import Quote
 from web.payments.states import COMMITTED, FINAL, CartState, PaymentState, transition
 
@@ -74,6 +74,8 @@ def move(
         now=now,
         data=data,
     )
+    if payment.method == Method.TERMINAL:
+        lane.follow(payment, now=now, actor=actor)
 
 
 def finish(sale: Sale, *, now: datetime.datetime, actor: str) -> None:

@@ -1,0 +1,227 @@
+"""Payments on card readers: shown when their turn comes, looked at while no event comes, taken off when asked.
+
+Every function is safe to run twice and at once, and to die on any line: what is committed says where to go on.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+
+import structlog
+from celery import shared_task
+from django.utils import timezone
+
+from tasks import intents
+from tasks.gateway import intents as intent_gateway
+from tasks.gateway import readers as gateway
+from tasks.gateway.stripe_api import StripeRefused
+from web.payments.jobs import Lease, TryAgain
+from web.payments.models import Payment, Reader, ReaderAction, StripeAccount
+from web.payments.money import Money
+from web.payments.operations import lane, reader_attempts, terminal
+from web.payments.snapshots import Answer, IntentSnapshot, ReaderSnapshot, Verdict
+from web.payments.states import ActionState, PaymentState
+
+LIST_ABOVE = 10  # active readers of an account: from there on one listing is cheaper than a read for each
+LOOKS_AT_ONCE = 4  # reads of one claim, one after the other: others help with the rest
+LISTED_AT_ONCE = 2 * gateway.PAGE
+SEEN_EVERY = datetime.timedelta(seconds=20)
+SWEEP_BATCH = 100
+
+log = structlog.get_logger(__name__)
+
+
+# --- showing a payment ---------------------------------------------------------------------------------
+
+
+def serve_reader(*, reader_id: int, lease: Lease) -> None:
+    """Show the next payment of the reader's queue on it, if nobody's turn is on."""
+    action = lane.take(reader_id=reader_id, lease=lease, now=timezone.now())
+    if action is None:
+        return
+    payment = Payment.objects.select_related("account", "business").get(id=action.payment_id)
+    if payment.intent_id is None:
+        intents.create_before_use(payment, lease=lease)
+        payment.refresh_from_db()
+    if payment.intent_id is None:
+        return  # Stripe refused to make it, or it was cancelled meanwhile: its place has ended
+    _show(action, payment, lease)
+
+
+def _show(action: ReaderAction, payment: Payment, lease: Lease) -> None:
+    account, reader = payment.account, action.reader
+    assert account is not None
+    assert reader.stripe_reader_id is not None
+    attempt = reader_attempts.begin_process(
+        action_id=action.id, parameters=_parameters(action, payment), lease=lease, now=timezone.now()
+    )
+    if attempt is None:
+        return
+    parameters = dict(attempt.parameters)
+    answer = gateway.process(
+        account, reader_id=str(parameters.pop("reader")), parameters=parameters, key=attempt.key
+    )
+    verdict = reader_attempts.conclude_process(
+        attempt_id=attempt.id, action_id=action.id, answer=answer, lease=lease, now=timezone.now()
+    )
+    if verdict is Verdict.NOT_SENT:
+        raise TryAgain(answer.error_code or verdict.value)
+
+
+def _parameters(action: ReaderAction, payment: Payment) -> dict[str, object]:
+    """Return what the reader is told. A tip is asked for of what is paid here, or not at all."""
+    amount = Money(payment.amount_minor, payment.currency).to_stripe()
+    tip: dict[str, object] = (
+        {"tipping": {"amount_eligible": amount}} if action.asks_for_tip else {"skip_tipping": True}
+    )
+    return {
+        "reader": action.reader.stripe_reader_id,
+        "payment_intent": payment.intent_id,
+        "process_config": {"enable_customer_cancellation": True, **tip},
+    }
+
+
+# --- looking -------------------------------------------------------------------------------------------
+
+
+def look_at_readers() -> int:
+    """Look at some of the readers that have been silent for too long, of one account; return how many."""
+    claimed = lane.claim_looks(
+        few=LOOKS_AT_ONCE, many=LISTED_AT_ONCE, list_above=LIST_ABOVE, now=timezone.now()
+    )
+    if claimed is None or not claimed.fences:
+        return 0
+    rows = ReaderAction.objects.filter(id__in=claimed.fences).select_related("reader", "payment")
+    # One that has moved since it was claimed has plans of its own.
+    actions = [action for action in rows if action.fence == claimed.fences[action.id]]
+    account = StripeAccount.objects.get(id=claimed.account_id)
+    listed = _listed(account, actions) if claimed.by_listing else None
+    quiet = []
+    for action in actions:
+        is_quiet = _look(account, action, listed)
+        if is_quiet:
+            quiet.append(action)
+    lane.look_later(quiet, now=timezone.now())
+    return len(claimed.fences)
+
+
+def _listed(account: StripeAccount, actions: list[ReaderAction]) -> Mapping[str, ReaderSnapshot]:
+    wanted = {str(action.reader.stripe_reader_id) for action in actions}
+    try:
+        return gateway.list_readers(account, wanted=wanted)
+    except (TryAgain, StripeRefused) as error:
+        log.info("readers.not_listed", reason=str(error))
+        return {}
+
+
+def _look(account: StripeAccount, action: ReaderAction, listed: Mapping[str, ReaderSnapshot] | None) -> bool:
+    """Look at an action: its reader, and after that its intent where the reader's word is not enough.
+
+    Return whether there is nothing new: it is on the reader, nobody has paid yet, and there is time.
+    """
+    assert action.reader.stripe_reader_id is not None
+    intent: IntentSnapshot | None = None
+    is_late = action.deadline_at is not None and timezone.now() >= action.deadline_at
+    try:
+        if listed is None:
+            reader = _read(account, action.reader.stripe_reader_id)
+        else:
+            reader = listed.get(action.reader.stripe_reader_id)
+        if reader is not None and _is_stale(action.reader, reader):
+            reader_attempts.note_reader(reader_id=action.reader_id, snapshot=reader, now=timezone.now())
+        wants_intent = is_late or reader_attempts.needs_intent(action, reader)
+        if not wants_intent and action.state == ActionState.WAITING:
+            return True
+        if wants_intent and action.payment.intent_id is not None:
+            intent = intent_gateway.read_intent(account, intent_id=action.payment.intent_id)
+    except (TryAgain, StripeRefused) as error:
+        log.info("reader.not_looked_at", action=action.id, reason=str(error))
+        reader_attempts.put_off_look(action_id=action.id, fence=action.fence, now=timezone.now())
+        return False
+    reader_attempts.conclude_look(
+        action_id=action.id, fence=action.fence, reader=reader, intent=intent, now=timezone.now()
+    )
+    return False
+
+
+def _is_stale(row: Reader, seen: ReaderSnapshot) -> bool:
+    """Say whether what people see of a reader is worth a write: it came or went, or was not looked at of late."""
+    is_old = row.read_at is None or timezone.now() - row.read_at > SEEN_EVERY
+    return is_old or row.is_online != seen.is_online
+
+
+def _read(account: StripeAccount, stripe_reader_id: str) -> ReaderSnapshot | None:
+    """Read a reader; one that is not there any more shows nothing of ours."""
+    try:
+        return gateway.read_reader(account, reader_id=stripe_reader_id)
+    except StripeRefused as refusal:
+        if refusal.http_status == 404:
+            return ReaderSnapshot(stripe_reader_id)
+        raise
+
+
+# --- taking a payment off --------------------------------------------------------------------------------
+
+
+def cancel_on_reader(*, reader_action_id: int, lease: Lease) -> None:
+    """Take a payment off its reader, and cancel its intent where that is asked for; certain only by the intent."""
+    action = ReaderAction.objects.select_related("reader", "payment", "payment__account").get(
+        id=reader_action_id
+    )
+    if action.is_final:
+        return
+    account, payment = action.payment.account, action.payment
+    assert account is not None
+    too_late = _take_off(account, action, lease) if payment.intent_id is not None else False
+    payment.refresh_from_db()
+    if payment.state == PaymentState.CANCELLING:
+        intents.cancel_intent(payment_id=payment.id, lease=lease)  # decides: cancelled, or paid after all
+        return
+    if too_late:
+        raise TryAgain("reader_busy")  # the card is being authorised: what comes of it is the intent's to say
+    intent = None
+    if not payment.is_final and payment.intent_id is not None:
+        intent = intent_gateway.read_intent(account, intent_id=payment.intent_id)
+    is_off = reader_attempts.conclude_off(action_id=action.id, intent=intent, lease=lease, now=timezone.now())
+    if not is_off:
+        raise TryAgain("not_certain_yet")
+
+
+def _take_off(account: StripeAccount, action: ReaderAction, lease: Lease) -> bool:
+    """Take our payment off its reader, if it is there; return whether it is too late for that.
+
+    Only what is ours: Stripe would take off whatever is there. A reader that cannot be reached keeps it, and
+    that is why cancelling never ends with the reader's answer.
+    """
+    assert action.reader.stripe_reader_id is not None
+    try:
+        reader = _read(account, action.reader.stripe_reader_id)
+    except (TryAgain, StripeRefused):
+        return False
+    if reader is None or not reader.is_busy or not reader.shows(action.payment.intent_id):
+        return False
+    attempt = reader_attempts.begin_cancel(
+        action_id=action.id,
+        parameters={"reader": action.reader.stripe_reader_id},
+        lease=lease,
+        now=timezone.now(),
+    )
+    if attempt is None:
+        return False
+    answer: Answer[ReaderSnapshot] = gateway.cancel_action(
+        account, reader_id=action.reader.stripe_reader_id, key=attempt.key
+    )
+    reader_attempts.conclude_cancel(attempt_id=attempt.id, answer=answer, now=timezone.now())
+    return answer.error_code == reader_attempts.BUSY
+
+
+# --- what nothing else would find ------------------------------------------------------------------------
+
+
+@shared_task(name="paydesk.watch_readers")
+def watch_readers(**_: object) -> None:
+    """Serve readers whose job was given up, and take authorised money before it lapses."""
+    now = timezone.now()
+    lane.serve_idle(limit=SWEEP_BATCH, now=now)
+    terminal.capture_expiring(limit=SWEEP_BATCH, now=now)

@@ -1,0 +1,340 @@
+"""What is asked of a reader at Stripe, and what looks at it show: shown, taken off, paid, or nothing of ours.
+
+A reader's word is never taken for money: only the intent ends a payment. A place that ended on the reader is
+given up only with a reading of the intent, made after the reader's, that shows it open.
+"""
+
+from __future__ import annotations
+
+import datetime
+
+from django.db import transaction
+
+from web.payments import history, jobs, locks
+from web.payments.jobs import Lease
+from web.payments.locks import Sale
+from web.payments.models import Attempt, Operation, Payment, Reader, ReaderAction
+from web.payments.operations import attempts, lane
+from web.payments.operations.intents import apply
+from web.payments.operations.payments import move
+from web.payments.snapshots import Answer, IntentSnapshot, ReaderSnapshot, Verdict
+from web.payments.states import CANCELLABLE, ActionState, AttemptState, PaymentState
+
+BUSY = "terminal_reader_busy"
+OFFLINE = "terminal_reader_offline"
+TIMEOUT = "terminal_reader_timeout"
+INVALID_STATE = "intent_invalid_state"
+# Refusals that do not say what became of the payment: the reader and the intent are read before anything else.
+UNCERTAIN = frozenset({BUSY, TIMEOUT, INVALID_STATE})
+
+# Payments that can be put before a customer (again). One that is processing, authorised or final cannot.
+PRESENTABLE = (PaymentState.AWAITING, PaymentState.DECLINED)
+SEND_AGAIN_AFTER = datetime.timedelta(seconds=2)  # while somebody else's payment is on the reader
+
+
+# --- showing it ------------------------------------------------------------------------------------------
+
+
+@transaction.atomic(durable=True)
+def begin_process(
+    *, action_id: int, parameters: dict[str, object], lease: Lease, now: datetime.datetime
+) -> Attempt | None:
+    """Open (or find) the attempt that shows the payment on the reader; None where it is not to be shown any more."""
+    sale, payment, action = _locked(action_id)
+    if action.state != ActionState.SENDING or payment.state not in PRESENTABLE:
+        return None
+    found = locks.open_attempt(operation=Operation.PROCESS_ON_READER, payment_id=payment.id)
+    if payment.state == PaymentState.DECLINED:
+        move(sale, payment, PaymentState.AWAITING, now=now, actor=history.WORKER)
+    attempt = attempts.begin(
+        payment, Operation.PROCESS_ON_READER, found=found, parameters=parameters, lease=lease, now=now
+    )
+    action.sent_at = action.sent_at or now
+    action.save(update_fields=["sent_at"])
+    return attempt
+
+
+@transaction.atomic(durable=True)
+def conclude_process(
+    *,
+    attempt_id: int,
+    action_id: int,
+    answer: Answer[ReaderSnapshot],
+    lease: Lease,
+    now: datetime.datetime,
+) -> Verdict:
+    """Write down what the reader was said to do. Only "not sent" keeps the job: all else is seen by looks."""
+    _sale, payment, action = _locked(action_id)
+    attempt = locks.attempt(attempt_id)
+    if answer.error_code in UNCERTAIN and answer.verdict is Verdict.REFUSED:
+        # Stripe answered for certain, and the reader did not.
+        kept = Answer[ReaderSnapshot](
+            Verdict.UNKNOWN, None, answer.request_id, answer.http_status, answer.error_code
+        )
+        verdict = attempts.note(attempt, kept, payment=payment, now=now)
+    else:
+        verdict = attempts.note(attempt, answer, payment=payment, now=now)
+    if action.state == ActionState.SENDING:
+        shown = answer.snapshot is not None and answer.snapshot.shows(payment.intent_id)
+        if verdict is Verdict.DONE and shown and answer.snapshot is not None and answer.snapshot.is_busy:
+            _shown(action, now=now)
+        elif verdict in (Verdict.DONE, Verdict.UNKNOWN):
+            action.failure_code = answer.error_code
+            action.next_poll_at = now
+            lane.move(
+                action, ActionState.CHECKING, now=now, actor=history.WORKER, data={"code": answer.error_code}
+            )
+            lane.ring()
+        elif verdict is Verdict.REFUSED:
+            lane.end(
+                action,
+                ActionState.FAILED,
+                now=now,
+                actor=history.WORKER,
+                failure_code=answer.error_code or "refused",
+            )
+    if verdict is not Verdict.NOT_SENT:
+        jobs.complete(lease, now=now)
+    return verdict
+
+
+def _shown(action: ReaderAction, *, now: datetime.datetime) -> None:
+    action.shown_at = action.shown_at or now
+    action.failure_code, action.polls = "", 0
+    action.next_poll_at = now + lane.next_look(action)
+    lane.move(action, ActionState.WAITING, now=now, actor=history.WORKER)
+
+
+# --- looking ---------------------------------------------------------------------------------------------
+
+
+def needs_intent(action: ReaderAction, reader: ReaderSnapshot | None) -> bool:
+    """Say whether the reader's word is not enough: everything but "it is on the reader, and nobody paid yet"."""
+    on_it = reader is not None and reader.is_busy and reader.shows(action.payment.intent_id)
+    return not on_it or action.state in (ActionState.PROCESSING, ActionState.CANCELLING, ActionState.SENDING)
+
+
+@transaction.atomic(durable=True)
+def conclude_look(
+    *,
+    action_id: int,
+    fence: int,
+    reader: ReaderSnapshot | None,
+    intent: IntentSnapshot | None,
+    now: datetime.datetime,
+) -> None:
+    """Apply a look at an action: the reader as it was, and the intent as it was after that, where it was read.
+
+    `reader` is None where it could not be read. A look that began before the newest move or news says what it
+    says of the intent, and nothing else.
+    """
+    sale, payment, action = _locked(action_id)
+    is_current = action.fence == fence and not action.is_final
+    if intent is not None:
+        apply(sale, payment, intent, now=now, actor=history.STRIPE)
+        action.refresh_from_db()
+        action.payment = payment
+    if not is_current or action.is_final:
+        return
+    if (
+        action.deadline_at is not None
+        and now >= action.deadline_at
+        and action.state != ActionState.CANCELLING
+    ):
+        _expire(sale, payment, action, now=now)
+        return
+    on_it = reader is not None and reader.shows(payment.intent_id)
+    if action.state == ActionState.CANCELLING:
+        action.next_poll_at = now + lane.CANCEL_AGAIN
+        action.save(update_fields=["next_poll_at"])
+        lane.cancel_on_reader(action, now=now)  # its job was given up, or still tries: then this one joins it
+    elif reader is not None and on_it and reader.is_busy:
+        _still_on_it(action, now=now)
+    elif intent is None or reader is None or payment.state not in PRESENTABLE:
+        _look_again(action, now=now)  # not certain enough to end anything
+    elif on_it and reader.action_status == "failed":
+        lane.end(
+            action,
+            ActionState.FAILED,
+            now=now,
+            actor=history.STRIPE,
+            failure_code=reader.failure_code or reader.api_error or "failed",
+            api_error=reader.api_error,
+        )
+    elif on_it:  # "succeeded", and the intent is open: Stripe contradicts itself; the intent decides
+        _look_again(action, now=now)
+    else:
+        _not_on_it(action, reader, now=now)
+
+
+def _still_on_it(action: ReaderAction, *, now: datetime.datetime) -> None:
+    if action.state == ActionState.CHECKING:
+        attempt = locks.open_attempt(operation=Operation.PROCESS_ON_READER, payment_id=action.payment_id)
+        if attempt is not None:
+            attempts.close(attempt, AttemptState.SUCCEEDED, now=now)
+        _shown(action, now=now)
+    else:
+        _look_again(action, now=now)
+
+
+def _look_again(action: ReaderAction, *, now: datetime.datetime) -> None:
+    action.next_poll_at = now + lane.next_look(action)
+    action.save(update_fields=["next_poll_at"])
+
+
+def _not_on_it(action: ReaderAction, reader: ReaderSnapshot, *, now: datetime.datetime) -> None:
+    """The reader shows nothing of ours and the intent is open: never got there, or did not stay there."""
+    if action.state != ActionState.CHECKING:
+        action.next_poll_at = now + lane.next_look(action)
+        lane.move(action, ActionState.CHECKING, now=now, actor=history.STRIPE)
+    elif action.shown_at is not None:
+        code = lane.REPLACED if reader.is_busy else lane.DROPPED
+        lane.end(action, ActionState.FAILED, now=now, actor=history.STRIPE, failure_code=code)
+    elif reader.is_busy:
+        action.failure_code = BUSY  # somebody else's payment: wait for it to end, until the deadline
+        action.next_poll_at = now + SEND_AGAIN_AFTER
+        action.save(update_fields=["failure_code", "next_poll_at"])
+    else:
+        attempt = locks.open_attempt(operation=Operation.PROCESS_ON_READER, payment_id=action.payment_id)
+        if attempt is not None:
+            attempts.close(attempt, AttemptState.REFUSED, now=now)  # sent again under a new key
+        action.next_poll_at = action.deadline_at
+        lane.move(action, ActionState.SENDING, now=now, actor=history.WORKER)
+        lane.serve(action, now=now)
+
+
+def _expire(sale: Sale, payment: Payment, action: ReaderAction, *, now: datetime.datetime) -> None:
+    """Give the sale up: nobody paid in time. Whether that is true is the intent's to say, once it is cancelled."""
+    action.cancel_reason = ReaderAction.Reason.DEADLINE
+    action.save(update_fields=["cancel_reason"])
+    if payment.state in CANCELLABLE:
+        move(
+            sale, payment, PaymentState.CANCELLING, now=now, actor=history.WORKER
+        )  # lane.follow does the rest
+    elif payment.state != PaymentState.CANCELLING:
+        lane.ask_off(action, ReaderAction.Reason.DEADLINE, now=now, actor=history.WORKER)
+
+
+def put_off_look(*, action_id: int, fence: int, now: datetime.datetime) -> None:
+    """Look again a little later: Stripe could not be asked. Past the deadline the cancellation is begun."""
+    with transaction.atomic(durable=True):
+        sale, payment, action = _locked(action_id)
+        if action.fence != fence or action.is_final:
+            return
+        is_late = action.deadline_at is not None and now >= action.deadline_at
+        if is_late and action.state != ActionState.CANCELLING:
+            _expire(sale, payment, action, now=now)
+        else:
+            _look_again(action, now=now)
+
+
+# --- taking it off -----------------------------------------------------------------------------------------
+
+
+@transaction.atomic(durable=True)
+def begin_cancel(
+    *, action_id: int, parameters: dict[str, object], lease: Lease, now: datetime.datetime
+) -> Attempt | None:
+    """Open (or find) the attempt that takes the payment off its reader; None where that is not wanted any more."""
+    _sale, payment, action = _locked(action_id)
+    if action.state != ActionState.CANCELLING:
+        return None
+    found = locks.open_attempt(operation=Operation.CANCEL_ON_READER, payment_id=payment.id)
+    return attempts.begin(
+        payment, Operation.CANCEL_ON_READER, found=found, parameters=parameters, lease=lease, now=now
+    )
+
+
+@transaction.atomic(durable=True)
+def conclude_cancel(*, attempt_id: int, answer: Answer[ReaderSnapshot], now: datetime.datetime) -> Verdict:
+    """Write down what taking it off got. Nothing follows from it: what became of the payment is its intent's to say."""
+    payment_id = Attempt.objects.values_list("payment_id", flat=True).get(id=attempt_id)
+    assert payment_id is not None
+    _sale, payment = locks.sale_of_payment(payment_id)
+    return attempts.note(locks.attempt(attempt_id), answer, payment=payment, now=now)
+
+
+@transaction.atomic(durable=True)
+def conclude_off(
+    *, action_id: int, intent: IntentSnapshot | None, lease: Lease, now: datetime.datetime
+) -> bool:
+    """End an action that was taken off its reader while its payment lives on, or had ended already.
+
+    Return False where the intent, as it was read after that, does not allow it yet: the bank is working on it.
+    """
+    sale, payment, action = _locked(action_id)
+    if intent is not None:
+        apply(sale, payment, intent, now=now, actor=history.STRIPE)
+        action.refresh_from_db()
+        action.payment = payment
+    if action.state == ActionState.CANCELLING and (payment.is_final or payment.state in PRESENTABLE):
+        lane.end_cancelled(action, now=now, actor=history.WORKER)
+    if action.state == ActionState.CANCELLING:
+        return False
+    jobs.complete(lease, now=now)
+    return True
+
+
+# --- authorised first, taken later ---------------------------------------------------------------------------
+
+
+@transaction.atomic(durable=True)
+def begin_capture(
+    *, payment_id: int, parameters: dict[str, object], lease: Lease, now: datetime.datetime
+) -> Attempt | None:
+    """Open (or find) the attempt that takes authorised money; None where nothing is left to take."""
+    _sale, payment = locks.sale_of_payment(payment_id)
+    found = locks.open_attempt(operation=Operation.CAPTURE_INTENT, payment_id=payment_id)
+    if payment.state != PaymentState.AUTHORISED:
+        if found is not None and payment.is_final:
+            is_done = payment.state in (PaymentState.SUCCEEDED, PaymentState.HELD)
+            attempts.close(found, AttemptState.SUCCEEDED if is_done else AttemptState.REFUSED, now=now)
+        return None
+    return attempts.begin(
+        payment, Operation.CAPTURE_INTENT, found=found, parameters=parameters, lease=lease, now=now
+    )
+
+
+# --- what readers tell -----------------------------------------------------------------------------------------
+
+
+def find(*, account_id: int, snapshot: ReaderSnapshot) -> Payment | None:
+    """Find the payment that a reader's news is about, by its intent; None where it is another program's."""
+    if not snapshot.intent_id:
+        return None
+    return Payment.objects.filter(account_id=account_id, intent_id=snapshot.intent_id).first()
+
+
+@transaction.atomic
+def hear(*, account_id: int, snapshot: ReaderSnapshot, now: datetime.datetime) -> Payment | None:
+    """Take a reader's news as a reason to look: an event may be old, and its outcome is the intent's to say."""
+    found = find(account_id=account_id, snapshot=snapshot)
+    if found is None:
+        return None
+    _sale, payment = locks.sale_of_payment(found.id)
+    action = locks.unfinished_action(payment.id)
+    if action is not None and not snapshot.is_busy:
+        lane.look_soon(action, now=now)
+    return payment
+
+
+def note_reader(*, reader_id: int, snapshot: ReaderSnapshot, now: datetime.datetime) -> None:
+    """Keep how a reader was last seen, for people. One statement, with nothing else locked."""
+    seen: dict[str, object] = {"read_at": now}
+    if snapshot.is_online is not None:
+        seen["is_online"] = snapshot.is_online
+    if snapshot.last_seen_at is not None:
+        seen["last_seen_at"] = snapshot.last_seen_at
+    for name in ("device_type", "serial_number"):
+        if getattr(snapshot, name):
+            seen[name] = getattr(snapshot, name)
+    Reader.objects.filter(id=reader_id).update(**seen)
+
+
+def _locked(action_id: int) -> tuple[Sale, Payment, ReaderAction]:
+    """Lock an action with its sale."""
+    payment_id = ReaderAction.objects.values_list("payment_id", flat=True).get(id=action_id)
+    sale, payment = locks.sale_of_payment(payment_id)
+    action = locks.action(action_id)
+    action.payment = payment
+    return sale, payment, action
