@@ -16,6 +16,8 @@ from web.payments.snapshots import (
     ReaderSnapshot,
     RefundedSoFar,
     RefundSnapshot,
+    SavedCard,
+    SetupSnapshot,
     Source,
 )
 from web.payments.states import PaymentState, RefundState
@@ -214,6 +216,34 @@ def of_dispute(dispute: dict[str, Any], *, occurred_at: datetime.datetime) -> Di
     )
 
 
+def of_setup(setup: dict[str, Any], *, is_ours_alone: bool) -> SetupSnapshot:
+    """Turn a SetupIntent into a snapshot; the card is told where its payment method is expanded.
+
+    The client secret is taken only from what came to us alone, never from an event.
+    """
+    method, error = setup.get("payment_method"), setup.get("last_setup_error") or {}
+    card = method.get("card") if isinstance(method, dict) else None
+    saved = None
+    if isinstance(method, dict) and card and method.get("customer"):
+        saved = SavedCard(
+            customer_id=str(method["customer"]),
+            payment_method_id=str(method["id"]),
+            brand=(card.get("display_brand") or card.get("brand") or "")[:20],
+            last4=(card.get("last4") or "")[:4],
+            expires_year=int(card.get("exp_year") or 0),
+            expires_month=int(card.get("exp_month") or 0),
+        )
+    return SetupSnapshot(
+        setup_intent_id=setup["id"],
+        setup_public_id=_uuid(setup, "card_setup"),
+        is_succeeded=setup.get("status") == "succeeded",
+        is_cancelled=setup.get("status") == "canceled",
+        failure_code=(error.get("decline_code") or error.get("code") or "")[:60],
+        client_secret=(setup.get("client_secret") or "") if is_ours_alone else "",
+        card=saved,
+    )
+
+
 def of_event(event: InboxEvent) -> object | None:
     """Say what an event tells the ledger, as a key of inbox.ROADS; None for kinds that it does not follow."""
     kind = event.event_type
@@ -245,6 +275,10 @@ def _of_refund_event(event: InboxEvent, thing: dict[str, Any]) -> object | None:
     return of_refund(thing, source=Source.EVENT)
 
 
+def _of_setup_event(event: InboxEvent, thing: dict[str, Any]) -> object | None:
+    return of_setup(thing, is_ours_alone=False)
+
+
 def _of_dispute_event(event: InboxEvent, thing: dict[str, Any]) -> object | None:
     return of_dispute(thing, occurred_at=event.occurred_at)
 
@@ -256,6 +290,7 @@ def _of_reader_event(event: InboxEvent, thing: dict[str, Any]) -> object | None:
 # What an event's type begins with, the longer before the shorter, and who reads it.
 _KINDS: dict[str, Callable[[InboxEvent, dict[str, Any]], object | None]] = {
     "payment_intent.": _of_intent_event,
+    "setup_intent.": _of_setup_event,
     "charge.dispute.": _of_dispute_event,
     "charge.refund.": _of_refund_event,
     "refund.": _of_refund_event,

@@ -80,29 +80,12 @@ READ_READER = JobKind(
 CREATE_CONNECTION_TOKEN = JobKind(
     "create_connection_token", Queue.TERMINAL, max_attempts=5, arguments=("connection_token_id",)
 )
+CREATE_CARD_SETUP = JobKind("create_card_setup", Queue.INTENTS, arguments=("card_setup_id",))
+READ_CARD_SETUP = JobKind("read_card_setup", Queue.INTENTS, arguments=("card_setup_id",))
+DETACH_CARD = JobKind("detach_card", Queue.INTENTS, arguments=("card_id",))
 SEND_RECEIPT = JobKind("send_receipt", Queue.RECEIPTS, lease_seconds=60, arguments=("order_id",))
 
-CATALOGUE = {
-    kind.name: kind
-    for kind in (
-        CREATE_INTENT,
-        CANCEL_INTENT,
-        READ_INTENT,
-        VERIFY_ACCOUNT,
-        SUBMIT_REFUND,
-        READ_REFUND,
-        IMPORT_REFUNDS,
-        SERVE_READER,
-        CANCEL_ON_READER,
-        CAPTURE_INTENT,
-        REGISTER_READER,
-        UPDATE_READER,
-        REMOVE_READER,
-        READ_READER,
-        CREATE_CONNECTION_TOKEN,
-        SEND_RECEIPT,
-    )
-}
+CATALOGUE = {kind.name: kind for kind in list(globals().values()) if isinstance(kind, JobKind)}
 
 
 @dataclass(frozen=True, slots=True)

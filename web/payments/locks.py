@@ -13,8 +13,11 @@ import datetime
 import uuid
 from dataclasses import dataclass, field
 
+from web.core.models import Profile
 from web.payments.models import (
     Attempt,
+    Card,
+    CardSetup,
     Cart,
     ConnectionToken,
     Job,
@@ -160,3 +163,14 @@ def running_job(*, job_id: int, fence: int) -> Job | None:
         .filter(id=job_id, fence=fence, state=Job.State.RUNNING)
         .first()
     )
+
+
+def card_setup(setup_id: int) -> CardSetup:
+    """Lock a wish to save a card. Nothing that money hangs on is locked with it."""
+    return CardSetup.objects.select_for_update(no_key=True).get(id=setup_id)
+
+
+def cards_of(profile_id: int) -> list[Card]:
+    """Lock a person's saved cards, through the person: two changes of the list at once take turns."""
+    Profile.objects.select_for_update(no_key=True).get(id=profile_id)
+    return list(Card.objects.filter(profile_id=profile_id, removed_at=None).order_by("id"))

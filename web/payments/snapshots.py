@@ -134,6 +134,34 @@ class ReaderSnapshot:
         return bool(intent_id) and self.intent_id == intent_id
 
 
+@dataclass(frozen=True, slots=True)
+class SetupSnapshot:
+    """A setup intent as it was at one moment; the card's facts are there once it has succeeded and was read."""
+
+    setup_intent_id: str
+    setup_public_id: str  # what we put into the metadata
+    is_succeeded: bool
+    is_cancelled: bool
+    failure_code: str = ""
+    client_secret: str = ""  # only in what was answered to us
+    card: SavedCard | None = None
+
+    def __repr__(self) -> str:  # never the client secret
+        return f"SetupSnapshot({self.setup_intent_id}, {self.is_succeeded})"
+
+
+@dataclass(frozen=True, slots=True)
+class SavedCard:
+    """A card that Stripe keeps for a customer of an account."""
+
+    customer_id: str
+    payment_method_id: str
+    brand: str
+    last4: str
+    expires_year: int
+    expires_month: int
+
+
 class Verdict(enum.Enum):
     """What an answer of Stripe says about a write."""
 

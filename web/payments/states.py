@@ -42,6 +42,13 @@ class RefundState(models.TextChoices):
     CANCELLED = "cancelled", _("Cancelled")
 
 
+class CardSetupState(models.TextChoices):
+    REQUESTED = "requested", _("Requested")
+    AWAITING = "awaiting", _("Waiting for the card")  # a declined card may be followed by another one
+    SUCCEEDED = "succeeded", _("Saved")
+    FAILED = "failed", _("Not saved")
+
+
 class AttemptState(models.TextChoices):
     SENT = "sent", _("Sent")
     UNKNOWN = "unknown", _("Unknown")
@@ -64,6 +71,7 @@ class ActionState(models.TextChoices):
 
 
 P, C, R, A, L = PaymentState, CartState, RefundState, AttemptState, ActionState
+K = CardSetupState
 
 PAYMENT_EDGES: dict[tuple[str, str], str] = {
     (P.REQUESTED, P.UNKNOWN): "creating it at Stripe got no certain answer",
@@ -186,6 +194,14 @@ ACTION_EDGES: dict[tuple[str, str], str] = {
     (L.CANCELLING, L.FAILED): "its time ran out without money, and the intent says so too",
 }
 
+CARD_SETUP_EDGES: dict[tuple[str, str], str] = {
+    (K.REQUESTED, K.AWAITING): "Stripe made the setup intent",
+    (K.REQUESTED, K.FAILED): "Stripe refused to make it",
+    (K.REQUESTED, K.SUCCEEDED): "its first news is success",
+    (K.AWAITING, K.SUCCEEDED): "the bank agreed",
+    (K.AWAITING, K.FAILED): "it was cancelled at Stripe",
+}
+
 LIVE = frozenset({P.REQUESTED, P.UNKNOWN, P.AWAITING, P.DECLINED, P.PROCESSING, P.AUTHORISED, P.CANCELLING})
 FINAL = frozenset({P.SUCCEEDED, P.HELD, P.CANCELLED, P.FAILED})
 # States in which the payment counts against its cart's total (DESIGN's "one total").
@@ -205,6 +221,7 @@ EDGES = {
     "refund": REFUND_EDGES,
     "attempt": ATTEMPT_EDGES,
     "readeraction": ACTION_EDGES,
+    "cardsetup": CARD_SETUP_EDGES,
 }
 
 

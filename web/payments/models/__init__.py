@@ -3,6 +3,7 @@
 from web.payments.models.attempt import Attempt, Operation
 from web.payments.models.audit import AuditEntry
 from web.payments.models.balance import BalanceCursor, BalanceEntry, Payout
+from web.payments.models.card import Card, CardSetup
 from web.payments.models.cart import LARGEST_QUANTITY, Cart, CartLine
 from web.payments.models.close_out import CloseOut, CloseOutLine
 from web.payments.models.dispute import Dispute
@@ -23,6 +24,8 @@ __all__ = [
     "BalanceCursor",
     "BalanceEntry",
     "BulkRefund",
+    "Card",
+    "CardSetup",
     "Cart",
     "CartLine",
     "CloseOut",

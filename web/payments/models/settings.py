@@ -45,6 +45,8 @@ class PaymentSettings(models.Model):
     receipt_footer = models.TextField(blank=True, max_length=1000)
     receipt_legal = models.TextField(blank=True, max_length=1000)
     reader_asks_for_tip = models.BooleanField(default=False)  # what the till proposes
+    # The old, optional way to pay: cards kept at Stripe with their owner's consent.
+    keeps_cards = models.BooleanField(default=False)
     # Part of the webhook address: says which business an event is for, before anything is verified.
     webhook_token = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     updated_at = models.DateTimeField(auto_now=True)

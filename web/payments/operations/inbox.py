@@ -14,7 +14,7 @@ from web.payments import history
 from web.payments.bell import bell
 from web.payments.jobs import Queue
 from web.payments.models import InboxEvent, Payment
-from web.payments.operations import disputes, intents, reader_attempts, refunds
+from web.payments.operations import cards, disputes, intents, reader_attempts, refunds
 from web.payments.snapshots import (
     CardFacts,
     DisputeSnapshot,
@@ -22,6 +22,7 @@ from web.payments.snapshots import (
     ReaderSnapshot,
     RefundedSoFar,
     RefundSnapshot,
+    SetupSnapshot,
 )
 
 BATCH = 50  # events a transaction: one commit for many, and locks held for well under a second
@@ -89,6 +90,7 @@ ROADS: dict[type, Road] = {
     RefundedSoFar: Road(refunds.find, refunds.notice),
     DisputeSnapshot: Road(disputes.find, disputes.settle),
     ReaderSnapshot: Road(reader_attempts.find, reader_attempts.hear),
+    SetupSnapshot: Road(cards.find, cards.settle),
 }
 
 # Says in our own terms what an event tells (a key of ROADS); None where it is of a kind that we do not follow.
