@@ -1,0 +1,172 @@
+"""Cards saved at the local Stripe: with consent, once, and gone when their owner says so."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+
+import pytest
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from tasks import relay
+from tests.factories import ProfileFactory
+from tests.integration.conftest import AtStripe
+from tests.integration.tasks.test_sale import arrive, hurry
+from tests.shop import claim, claim_one
+from web.core.models import Profile
+from web.payments.models import Card, CardSetup, PaymentSettings
+from web.payments.operations import cards
+
+pytestmark = pytest.mark.django_db(transaction=True)
+Make = Callable[..., AtStripe]
+
+
+@pytest.fixture
+def at(at_stripe: Make) -> AtStripe:
+    at = at_stripe()
+    PaymentSettings.objects.filter(business=at.shop.business).update(keeps_cards=True)
+    return at
+
+
+@pytest.fixture
+def owner(at: AtStripe) -> Profile:
+    return ProfileFactory.create(business=at.shop.business)
+
+
+def ask(owner: Profile, *, form_token: str | None = None, agrees: bool = True) -> CardSetup:
+    return cards.request_setup(
+        profile=owner,
+        form_token=form_token or uuid.uuid4().hex,
+        consent="You may charge this card.",
+        agrees=agrees,
+        now=timezone.now(),
+    )
+
+
+def asked(owner: Profile) -> CardSetup:
+    """Ask, and let a worker make the setup intent."""
+    setup = ask(owner)
+    relay.run(claim_one("create_card_setup"))
+    setup.refresh_from_db()
+    return setup
+
+
+def confirm(at: AtStripe, setup: CardSetup, card: str = "pm_card_visa") -> None:
+    """Confirm the setup intent, as Stripe.js does for the card's owner."""
+    assert setup.setup_intent_id is not None
+    at.v1.setup_intents.confirm(
+        setup.setup_intent_id, {"payment_method": card, "return_url": "https://shop.example/"}
+    )
+
+
+def saved(at: AtStripe, owner: Profile, card: str = "pm_card_visa") -> Card:
+    """Save a card to the end."""
+    setup = asked(owner)
+    confirm(at, setup, card)
+    cards.request_read(setup=setup, now=timezone.now())
+    relay.run(claim_one("read_card_setup"))
+    setup.refresh_from_db()
+    return setup.card
+
+
+def test_a_card_is_saved_and_recognised(at: AtStripe, owner: Profile) -> None:
+    setup = asked(owner)
+    assert (setup.state, bool(setup.client_secret_sealed)) == ("awaiting", True)
+    confirm(at, setup)
+    cards.request_read(setup=setup, now=timezone.now())
+    relay.run(claim_one("read_card_setup"))
+    setup.refresh_from_db()
+    assert (setup.state, setup.client_secret_sealed) == ("succeeded", "")
+    card = setup.card
+    assert (card.brand, card.last4, card.is_default, card.removed_at) == ("visa", "4242", True, None)
+    assert card.profile_id == owner.id
+    kept = at.v1.customers.payment_methods.list(card.stripe_customer_id)
+    assert [method.id for method in kept.data] == [card.payment_method_id]
+
+
+def test_an_event_alone_is_enough(at: AtStripe, owner: Profile) -> None:
+    setup = asked(owner)
+    confirm(at, setup)
+    arrive(at)
+    relay.run(claim_one("read_card_setup"))
+    assert Card.objects.get(setup=setup).last4 == "4242"
+    arrive(at)
+    assert (Card.objects.count(), claim("intents")) == (1, [])
+
+
+def test_the_same_form_twice_saves_one_card(at: AtStripe, owner: Profile) -> None:
+    first, second = ask(owner, form_token="f" * 20), ask(owner, form_token="f" * 20)
+    assert first == second
+    relay.run(claim_one("create_card_setup"))
+    assert claim("intents") == []
+    with pytest.raises(cards.CardNotFound):
+        ask(ProfileFactory.create(business=at.shop.business), form_token="f" * 20)
+
+
+def test_without_consent_nothing_is_asked_of_stripe(at: AtStripe, owner: Profile) -> None:
+    with pytest.raises(cards.ConsentMissing):
+        ask(owner, agrees=False)
+    assert claim("intents") == []
+    PaymentSettings.objects.update(keeps_cards=False)
+    with pytest.raises(cards.CardsNotOffered):
+        ask(owner)
+
+
+def test_a_declined_card_may_be_followed_by_another(at: AtStripe, owner: Profile) -> None:
+    setup = asked(owner)
+    with pytest.raises(Exception, match="declined"):
+        confirm(at, setup, "pm_card_chargeDeclined")
+    cards.request_read(setup=setup, now=timezone.now())
+    relay.run(claim_one("read_card_setup"))
+    setup.refresh_from_db()
+    assert (setup.state, setup.failure_code) == ("awaiting", "generic_decline")
+    confirm(at, setup, "pm_card_mastercard")
+    cards.request_read(setup=setup, now=timezone.now())
+    relay.run(claim_one("read_card_setup"))
+    assert Card.objects.get().brand == "mastercard"
+
+
+@pytest.mark.parametrize("fault", ["reset_after", "error_500_before", "truncated_body"])
+def test_an_answer_that_is_lost_saves_one_card(at: AtStripe, owner: Profile, fault: str) -> None:
+    setup = ask(owner)
+    at.fault(fault, match={"path": "/v1/setup_intents"}, times=1)
+    job = claim_one("create_card_setup")
+    relay.run(job)
+    setup.refresh_from_db()
+    if setup.state == "requested":  # put off: the same key again
+        hurry()
+        relay.run(claim_one("create_card_setup"))
+        setup.refresh_from_db()
+    assert setup.state == "awaiting"
+    intents = [i for i in at.v1.setup_intents.list().data if i.metadata["card_setup"] == str(setup.public_id)]
+    assert len(intents) == 1
+
+
+def test_one_default_and_a_removed_card_is_charged_by_nobody(at: AtStripe, owner: Profile) -> None:
+    first, second = saved(at, owner), saved(at, owner, "pm_card_mastercard")
+    assert (first.is_default, second.is_default) == (True, False)
+    cards.make_default(profile=owner, card_id=second.public_id)
+    cards.make_default(profile=owner, card_id=second.public_id)
+    assert Card.objects.get(is_default=True) == second
+    cards.remove(profile=owner, card_id=second.public_id, now=timezone.now())
+    cards.remove(profile=owner, card_id=second.public_id, now=timezone.now())
+    assert Card.objects.get(is_default=True) == first
+    relay.run(claim_one("detach_card"))
+    kept = at.v1.customers.payment_methods.list(second.stripe_customer_id)
+    assert [method.id for method in kept.data] == [first.payment_method_id]
+    with pytest.raises(cards.CardNotFound):
+        cards.make_default(profile=owner, card_id=second.public_id)
+
+
+def test_nobody_touches_the_card_of_another(at: AtStripe, owner: Profile) -> None:
+    card = saved(at, owner)
+    stranger = ProfileFactory.create(business=at.shop.business)
+    for change in (
+        lambda: cards.make_default(profile=stranger, card_id=card.public_id),
+        lambda: cards.remove(profile=stranger, card_id=card.public_id, now=timezone.now()),
+    ):
+        with pytest.raises(cards.CardNotFound):
+            change()
+    with pytest.raises(IntegrityError, match="a_removed_card_is_no_default"), transaction.atomic():
+        Card.objects.filter(id=card.id).update(removed_at=timezone.now())
