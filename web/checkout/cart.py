@@ -96,6 +96,11 @@ def cart_page(request: TenantRequest, refusal: Refusal | None = None) -> HttpRes
     return response
 
 
+def shown_page(request: TenantRequest, refusal: Refusal) -> HttpResponse:
+    """Show a refusal where the form was: on the till to staff, on the cart's page to others."""
+    return (till.till_page if may(request, *till.GROUPS) else cart_page)(request, refusal)
+
+
 def _buyer(request: TenantRequest, sale: Sale) -> dict[str, str | bool]:
     """Say who buys, and whether that is still asked for."""
     cart, profile = sale.cart, request.profile
@@ -172,7 +177,7 @@ def _script_words() -> dict[str, str]:
 @require_POST
 @business_required
 @with_stripe
-@shown_on(cart_page)
+@shown_on(shown_page)
 def set_line(request: TenantRequest) -> HttpResponse:
     """Set how many of an item are in the cart."""
     cart = carts.set_quantity(
@@ -187,7 +192,7 @@ def set_line(request: TenantRequest) -> HttpResponse:
 @require_POST
 @business_required
 @with_stripe
-@shown_on(cart_page)
+@shown_on(shown_page)
 def set_tip(request: TenantRequest) -> HttpResponse:
     """Set the tip, as a preset percentage or as an amount."""
     percent = reading.number(request, "percent", carts.BadAmount) if "percent" in request.POST else None
@@ -240,7 +245,7 @@ def complete_free(request: TenantRequest) -> HttpResponse:
 @require_POST
 @business_required
 @with_stripe
-@shown_on(cart_page)
+@shown_on(shown_page)
 def change_order(request: TenantRequest) -> HttpResponse:
     """Ask for the cart's payment to be cancelled; the cart can be changed once that is certain."""
     token = posted_token(request)

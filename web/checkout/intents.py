@@ -18,6 +18,7 @@ from django.utils.cache import patch_vary_headers
 from pydantic import BaseModel, ConfigDict, Field
 
 from web.checkout import cookies, reading
+from web.checkout.conditional import facts
 from web.checkout.refusals import MethodNotAllowed, json_only
 from web.checkout.words import words_for
 from web.core.tenancy import TenantRequest, business_required, may
@@ -103,7 +104,7 @@ def _request_payment(request: TenantRequest) -> HttpResponse:
 def _status(request: TenantRequest, payment_id: uuid.UUID) -> HttpResponse:
     viewer = viewer_of(request, cart_token=reading.asked(request, "cart"))
     found = followed.payment(business=request.business, public_id=payment_id, viewer=viewer)
-    return JsonResponse(status_of(found, now=timezone.now()))
+    return facts(request, status_of(found, now=timezone.now()))
 
 
 def _request_cancel(request: TenantRequest, payment_id: uuid.UUID) -> HttpResponse:

@@ -1,4 +1,4 @@
-"""The till: staff put items in by code or name, say who buys, take cash, give away, or send the cart's link."""
+"""The till: staff put items in by code or name, say who buys, take the money, and serve the next person meanwhile."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from django.views.decorators.http import require_POST, require_safe
 from django_htmx.http import HttpResponseClientRedirect
 
 from web.checkout import reading
+from web.checkout.conditional import fragment
 from web.checkout.pages import new_form_token, page_url, posted_form_token, posted_token, tips_of
 from web.checkout.refusals import as_page, shown_on
 from web.checkout.refusals import status_of as http_status
@@ -20,7 +21,9 @@ from web.core.tenancy import MemberRequest, TenantRequest, staff_required
 from web.payments.errors import Kind, Refusal
 from web.payments.models import Method
 from web.payments.operations import carts, desk
-from web.payments.queries import sales
+from web.payments.operations.customers import CustomerNotFound
+from web.payments.queries import customers, sales
+from web.payments.queries import till as going_on
 from web.payments.queries.sales import Sale
 
 GROUPS = (Group.STORE, Group.CHECKIN)
@@ -43,12 +46,6 @@ class SeveralItems(Refusal):
     def __init__(self, items: list[Item]) -> None:
         super().__init__()
         self.items = items
-
-
-class NoSuchCustomer(Refusal):
-    code, kind = "customer_not_found", Kind.MISSING
-    message = _("We cannot find this customer.")
-    next_step = _("No money moved. Search again, or sell to a guest.")
 
 
 class NoSuchMethod(Refusal):
@@ -76,40 +73,60 @@ def till_page(request: TenantRequest, refusal: Refusal | None = None) -> HttpRes
                 raise
             return redirect("payment:receipt", token=order.token)
     places = sales.locations(request.business)
-    location = sale.cart.location if sale else _location(request, places)
-    customer = sale.cart.customer if sale else _customer(request)
+    location = sale.cart.location if sale else location_of(request, places)
+    customer = sale.cart.customer if sale else named_customer(request)
     terms = sales.terms(request.business)
-    find = reading.asked(request, "find")
     context: dict[str, object] = {
-        "sale": sale,
         "places": places,
         "location": location,
         "customer": customer,
-        "find": find,
-        "found": sales.customers_named(request.business, find),
-        "items": sales.items_for_sale(request.business, location, online=False) if location else [],
-        "matches": refusal.items if isinstance(refusal, SeveralItems) else [],
+        "other_carts": customers.open_carts(customer, but=sale.cart if sale else None) if customer else [],
+        "items": _items(request, location, refusal),
         "terms": terms,
         "refusal": refusal,
         "typed": request.POST,
+        "now": timezone.now(),
+        **_state_context(request, sale),
     }
     if sale is not None:
         context |= {
-            "cart": sale.cart,
             "totals": sale.quote.totals,
             "tips": tips_of(sale, terms),
             "tip_is_custom": bool(sale.cart.tip_percent is None and sale.cart.tip_minor),
             "form_token": new_form_token(),
             "link": request.build_absolute_uri(page_url(sale.cart.token)),
-            "live": sale.live,
-            "held": sale.held,
         }
     response = render(request, "checkout/till.html", context, status=http_status(refusal) if refusal else 200)
     response["Cache-Control"] = "no-store"
     return response
 
 
-def _location(request: TenantRequest, places: list[Location]) -> Location | None:
+def _state_context(request: TenantRequest, sale: Sale | None) -> dict[str, object]:
+    """Collect what can change without the till doing anything: the sale's payment, and the other sales' states."""
+    now = timezone.now()
+    own = going_on.desk(request.business, request.profile, now=now) if request.profile is not None else None
+    return {
+        "sale": sale,
+        "cart": sale.cart if sale else None,
+        "live": sale.live if sale else None,
+        "held": sale.held if sale else None,
+        "desk": own,
+        "is_followed": bool((own and own.is_live) or (sale and (sale.live or sale.is_open))),
+    }
+
+
+def _items(request: TenantRequest, location: Location | None, refusal: Refusal | None) -> list[Item]:
+    if location is None:
+        return []
+    if isinstance(refusal, SeveralItems):
+        return refusal.items
+    find = reading.asked(request, "find")
+    if find:
+        return sales.items_named(request.business, location, find)
+    return sales.items_for_sale(request.business, location, online=False)
+
+
+def location_of(request: TenantRequest, places: list[Location]) -> Location | None:
     """Return the location asked for, else the member of staff's own, else the first."""
     by_id = {str(place.id): place for place in places}
     wanted = reading.text(request, "location") or reading.asked(request, "location")
@@ -117,19 +134,29 @@ def _location(request: TenantRequest, places: list[Location]) -> Location | None
     return by_id.get(wanted) or by_id.get(own) or (places[0] if places else None)
 
 
-def _customer(request: TenantRequest) -> Profile | None:
-    """Return the customer whom the address (or the form) names; raise NoSuchCustomer for a wrong one."""
+def named_customer(request: TenantRequest) -> Profile | None:
+    """Return the customer whom the address (or the form) names; raise CustomerNotFound for a wrong one."""
     wanted = reading.text(request, "customer") or reading.asked(request, "customer")
     if not wanted:
         return None
     known = (
-        sales.customer(request.business, int(wanted))
+        customers.customer(request.business, int(wanted))
         if wanted.isascii() and wanted.isdecimal() and len(wanted) < 19
         else None
     )
     if known is None:
-        raise NoSuchCustomer
+        raise CustomerNotFound
     return known
+
+
+@require_safe
+@staff_required(*GROUPS)
+@shown_on(as_page)
+def items(request: MemberRequest) -> HttpResponse:
+    """Draw the items whose code or name fits what is being typed; all of them where nothing is."""
+    location = location_of(request, sales.locations(request.business))
+    context = {"location": location, "items": _items(request, location, None)}
+    return fragment(request, "checkout/_till_items.html", context)
 
 
 @require_POST
@@ -145,7 +172,7 @@ def add_item(request: MemberRequest) -> HttpResponse:
         item_id=_meant_item(request, location),
         quantity=1,
         now=timezone.now(),
-        customer=_customer(request),
+        customer=named_customer(request),
         created_by=request.profile,
         language=request.profile.language,
     )
@@ -156,7 +183,7 @@ def _sale_location(request: MemberRequest) -> Location:
     token = reading.text(request, "cart")
     if token:
         return sales.sale(request.business, token).cart.location
-    location = _location(request, sales.locations(request.business))
+    location = location_of(request, sales.locations(request.business))
     if location is None:
         raise carts.ItemNotSold
     return location
@@ -171,22 +198,6 @@ def _meant_item(request: MemberRequest, location: Location) -> int:
     if len(matches) > 1:
         raise SeveralItems(matches)
     return matches[0].id
-
-
-@require_POST
-@staff_required(*GROUPS)
-@shown_on(till_page)
-def set_customer(request: MemberRequest) -> HttpResponse:
-    """Say who buys: a customer of the business, or a guest by name and address."""
-    customer = _customer(request)
-    cart = carts.set_buyer(
-        business=request.business,
-        token=posted_token(request),
-        customer=customer,
-        name=reading.text(request, "name"),
-        email=reading.text(request, "email"),
-    )
-    return redirect(page_url(cart.token))
 
 
 @require_POST
@@ -217,13 +228,12 @@ def sell(request: MemberRequest) -> HttpResponse:
 @staff_required(*GROUPS)
 @shown_on(as_page)
 def state(request: MemberRequest) -> HttpResponse:
-    """Draw how far the customer is with the link; once it is paid, bring the till to the receipt."""
+    """Draw what can have changed: the sale's payment and the bar of sales. A paid sale leads to its receipt."""
     token = reading.asked(request, "cart")
-    order = sales.order_of_token(request.business, token)
-    if order is not None:
-        return HttpResponseClientRedirect(reverse("payment:receipt", args=[order.token]))
-    sale = sales.sale(request.business, token)
-    context = {"sale": sale, "cart": sale.cart, "live": sale.live, "held": sale.held}
-    response = render(request, "checkout/_till_state.html", context)
-    response["Cache-Control"] = "no-store"
-    return response
+    sale: Sale | None = None
+    if token:
+        order = sales.order_of_token(request.business, token)
+        if order is not None:
+            return HttpResponseClientRedirect(reverse("payment:receipt", args=[order.token]))
+        sale = sales.sale(request.business, token)
+    return fragment(request, "checkout/_till_state.html", _state_context(request, sale))

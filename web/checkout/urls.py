@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, URLResolver, path
 
-from web.checkout import cart, intents, receipts, shop, till
+from web.checkout import cart, choosing, intents, receipts, shop, till
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("stripe-intent/", intents.stripe_intent, name="stripe_intent"),
@@ -18,9 +18,10 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("checkout/free/", cart.complete_free, name="complete_free"),
     path("checkout/change/", cart.change_order, name="change_order"),
     path("checkout/till/add/", till.add_item, name="till_add"),
-    path("checkout/till/customer/", till.set_customer, name="till_customer"),
+    path("checkout/till/items/", till.items, name="till_items"),
     path("checkout/till/sell/", till.sell, name="till_sell"),
     path("checkout/till/state/", till.state, name="till_state"),
+    path("choose_new_customer/", choosing.choose_new_customer, name="choose_new_customer"),
     path("receipt/<str:token>/", receipts.receipt, name="receipt"),
     path("shop/add/", shop.add_to_cart, name="add_to_cart"),
     path("", shop.shop, name="shop"),

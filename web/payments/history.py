@@ -30,6 +30,7 @@ DISPUTE_CHANGED = "dispute.changed"
 READER_QUEUED = "reader.queued"
 READER_MOVED = "reader.moved"
 CAPTURE_ASKED = "capture.asked"
+CUSTOMER_CHOSEN = "customer.chosen"  # the sale was given to another customer, or to a guest
 
 WORKER = "worker"
 STRIPE = "stripe"

@@ -312,7 +312,7 @@ class TestTill:
     ) -> None:
         mina = ProfileFactory.create(business=business, name="Mina Kim")
         theirs = ProfileFactory.create(business=other_business, name="Mina Other")
-        html = page(till.get("/checkout/", {"find": "mina"}))
+        html = page(till.get("/choose_new_customer/", {"find": "mina"}))
         assert "Mina Kim" in html
         assert "Mina Other" not in html
         assert "Mina Kim" in page(till.get("/checkout/", {"customer": mina.id}))
@@ -369,3 +369,142 @@ class TestReceipt:
         stranger = sign_in(ProfileFactory.create(business=business))
         assert "No purchases yet" in page(stranger.get("/checkout/mine"))
         assert Client(SERVER_NAME=HOST).get("/checkout/mine").status_code == 302
+
+
+class TestChoosingACustomer:
+    @pytest.fixture
+    def till(self, business: Business, shop: Shop, sign_in: SignIn) -> Client:
+        return sign_in(StaffFactory.create(business=business, groups=["checkin"]))
+
+    def test_choosing_gives_the_sale_at_hand_to_somebody_and_shows_their_open_cart(
+        self, till: Client, business: Business, shop: Shop, cart: Cart
+    ) -> None:
+        mina = ProfileFactory.create(business=business, name="Mina Kim", phone="010 5550 1234")
+        begun = shop.cart(quantity=2)
+        Cart.objects.filter(id=begun.id).update(customer=mina, guest_name="", guest_email="")
+        html = page(till.get("/choose_new_customer/", {"cart": cart.token, "find": "1234"}))
+        assert "Mina Kim" in html
+        assert "open cart, $72.00" in html
+        body = {"cart": cart.token, "customer": mina.id}
+        response = till.post("/choose_new_customer/", body)
+        assert response["Location"] == cart_url(cart)
+        html = page(till.get(cart_url(cart)))
+        assert "Mina Kim has an open cart: 2 things, $72.00." in html
+        assert cart_url(begun) in html
+
+    def test_without_a_sale_the_next_one_begins_with_them(
+        self, till: Client, business: Business, shop: Shop
+    ) -> None:
+        mina = ProfileFactory.create(business=business, name="Mina Kim")
+        body = {"location": shop.location.id, "customer": mina.id}
+        where = till.post("/choose_new_customer/", body)["Location"]
+        assert where == f"/checkout/?location={shop.location.id}&customer={mina.id}"
+        assert "Mina Kim" in page(till.get(where))
+
+    def test_a_new_customer_is_created_and_chosen(self, till: Client, business: Business, cart: Cart) -> None:
+        body = {
+            "cart": cart.token,
+            "create": "1",
+            "name": "Noor",
+            "email": "noor@example.com",
+            "phone": "555",
+        }
+        assert till.post("/choose_new_customer/", body)["Location"] == cart_url(cart)
+        cart.refresh_from_db()
+        assert cart.customer == Profile.objects.get(email="noor@example.com", phone="555", business=business)
+
+    def test_an_address_that_is_known_offers_its_customer(
+        self, till: Client, business: Business, cart: Cart
+    ) -> None:
+        mina = ProfileFactory.create(business=business, name="Mina Kim", email="mina@example.com")
+        body = {"cart": cart.token, "create": "1", "name": "Mina Two", "email": "mina@example.com"}
+        html = page(till.post("/choose_new_customer/", body), 409)
+        assert "Somebody here already has this e-mail address." in html
+        assert f'name="customer" value="{mina.id}"' in html
+        assert 'value="Mina Two"' in html, "what was typed is kept"
+
+    def test_while_it_is_being_paid_the_sale_keeps_its_customer(
+        self, till: Client, business: Business, shop: Shop, cart: Cart
+    ) -> None:
+        shop.request(cart)
+        mina = ProfileFactory.create(business=business)
+        html = page(till.post("/choose_new_customer/", {"cart": cart.token, "customer": mina.id}), 409)
+        assert "A payment of this sale is under way" in html
+
+    def test_another_businesss_customer_and_cart_do_not_exist(
+        self, till: Client, other_business: Business, cart: Cart
+    ) -> None:
+        theirs = Shop.make(business=other_business)
+        stranger = ProfileFactory.create(business=other_business, name="Mina Other")
+        page(till.post("/choose_new_customer/", {"cart": cart.token, "customer": stranger.id}), 404)
+        page(till.get("/choose_new_customer/", {"cart": theirs.cart().token}), 404)
+        assert "Mina Other" not in page(till.get("/choose_new_customer/", {"find": "mina"}))
+
+    def test_it_is_closed_to_customers(self, client: Client, business: Business, sign_in: SignIn) -> None:
+        assert (
+            sign_in(ProfileFactory.create(business=business)).get("/choose_new_customer/").status_code == 403
+        )
+        assert "/accounts/login/" in client.get("/choose_new_customer/")["Location"]
+
+
+class TestSalesSideBySide:
+    @pytest.fixture
+    def dana(self, business: Business) -> Profile:
+        return StaffFactory.create(business=business, groups=["store"], name="Dana Desk")
+
+    @pytest.fixture
+    def till(self, dana: Profile, shop: Shop, sign_in: SignIn) -> Client:
+        return sign_in(dana)
+
+    def begun(self, shop: Shop, dana: Profile) -> Cart:
+        cart = shop.cart()
+        Cart.objects.filter(id=cart.id).update(created_by=dana)
+        return cart
+
+    def test_the_bar_shows_the_own_sales_with_their_states(
+        self, till: Client, shop: Shop, dana: Profile
+    ) -> None:
+        waiting, parked, elsewhere = self.begun(shop, dana), self.begun(shop, dana), shop.cart()
+        shop.request(waiting)
+        html = page(till.get("/checkout/"))
+        assert cart_url(waiting) in html
+        assert cart_url(parked) in html
+        assert cart_url(elsewhere) not in html, "somebody else's"
+        assert "Requested" in html
+        in_one_payment(shop, parked)
+        html = page(till.get("/checkout/"))
+        assert f"/receipt/{parked.token}/" in html
+        assert "Previous sale" in html
+
+    def test_nothing_new_costs_no_body_and_news_does(self, till: Client, shop: Shop, dana: Profile) -> None:
+        cart = self.begun(shop, dana)
+        payment = shop.request(cart)
+        address = f"/checkout/till/state/?cart={cart.token}"
+        first = till.get(address)
+        assert first.status_code == 200
+        again = till.get(address, headers={"If-None-Match": first["ETag"]})
+        assert (again.status_code, again.content) == (304, b"")
+        intents.request_cancel(payment_id=payment.id, now=timezone.now(), actor="staff 1")
+        news = till.get(address, headers={"If-None-Match": first["ETag"]})
+        assert news.status_code == 200
+        assert "Cancelling…" in page(news)
+
+    def test_a_paid_sale_leads_the_till_to_its_receipt(self, till: Client, shop: Shop, cart: Cart) -> None:
+        in_one_payment(shop, cart)
+        response = till.get(f"/checkout/till/state/?cart={cart.token}")
+        assert response["HX-Redirect"] == f"/receipt/{cart.token}/"
+
+    def test_nothing_is_followed_where_nothing_can_happen(self, till: Client, shop: Shop) -> None:
+        assert "data-follow" not in page(till.get("/checkout/"))
+
+    def test_items_are_found_while_typing(self, till: Client, shop: Shop) -> None:
+        ItemFactory.create(business=shop.business, name="Water", code="W1")
+        html = page(till.get(f"/checkout/till/items/?location={shop.location.id}&find=wat"))
+        assert "Water" in html
+        assert "Yoga mat" not in html
+
+    def test_a_refusal_at_the_till_is_shown_on_the_till(self, till: Client, shop: Shop, cart: Cart) -> None:
+        body = {"cart": cart.token, "item": shop.item.id, "quantity": "1000"}
+        html = page(till.post("/checkout/lines/", body), 422)
+        assert "A quantity is a whole number" in html
+        assert "Scan or type an item" in html

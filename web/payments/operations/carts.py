@@ -266,13 +266,23 @@ def set_buyer(
             raise BuyerIncomplete
         cart.customer, cart.guest_name, cart.guest_email = customer, "", ""
     else:
-        name, email = " ".join(name.split()), email.strip()
-        try:
-            validate_email(email)
-        except ValidationError as error:
-            raise BuyerIncomplete from error
-        if not name or len(name) > 200:
+        name, email = checked_guest(name, email)
+        if not email:
             raise BuyerIncomplete
         cart.customer, cart.guest_name, cart.guest_email = None, name, email
     cart.save(update_fields=["customer", "guest_name", "guest_email", "updated_at"])
     return cart
+
+
+def checked_guest(name: str, email: str) -> tuple[str, str]:
+    """Return a guest's name and address as they are kept: both, or neither. Raises BuyerIncomplete for one alone."""
+    name, email = " ".join(name.split()), email.strip()
+    if not name and not email:
+        return "", ""
+    try:
+        validate_email(email)
+    except ValidationError as error:
+        raise BuyerIncomplete from error
+    if not name or len(name) > 200:
+        raise BuyerIncomplete
+    return name, email

@@ -239,9 +239,11 @@ def no_cart(business: Business, token: str) -> Refusal:
 
 
 def _accepted(cart: Cart, policy: str) -> bool:
-    """Say whether the buyer accepted the refund policy as it reads now."""
-    return PaymentEvent.objects.filter(
-        cart_reference=cart.reference, kind=history.POLICY_ACCEPTED, data__policy=hash_policy(policy)
+    """Say whether the buyer accepted the refund policy as it reads now; who was chosen later did not."""
+    events = PaymentEvent.objects.filter(cart_reference=cart.reference)
+    chosen = events.filter(kind=history.CUSTOMER_CHOSEN).order_by("-id").values_list("id", flat=True).first()
+    return events.filter(
+        id__gt=chosen or 0, kind=history.POLICY_ACCEPTED, data__policy=hash_policy(policy)
     ).exists()
 
 

@@ -170,24 +170,6 @@ def _items(business: Business, location: Location) -> QuerySet[Item]:
     )
 
 
-def customers_named(business: Business, text: str) -> list[Profile]:
-    """Find customers by a part of their name or address."""
-    text = text.strip()
-    if not text:
-        return []
-    people = Profile.objects.filter(business=business, role=Profile.Role.CUSTOMER)
-    return list(
-        people.filter(Q(name__icontains=text) | Q(email__icontains=text)).order_by("name", "id")[
-            :MOST_MATCHES
-        ]
-    )
-
-
-def customer(business: Business, profile_id: int) -> Profile | None:
-    """Return a customer of the business."""
-    return Profile.objects.filter(business=business, role=Profile.Role.CUSTOMER, id=profile_id).first()
-
-
 def cart_of(profile: Profile) -> Cart | None:
     """Return the customer's newest cart that holds something."""
     carts = Cart.objects.filter(business_id=profile.business_id, customer=profile, lines__isnull=False)

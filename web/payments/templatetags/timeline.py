@@ -29,6 +29,7 @@ KINDS: dict[str, str | Promise] = {
     history.RECEIPT_SENT: gettext_lazy("Receipt sent"),
     history.POLICY_ACCEPTED: gettext_lazy("Refund policy accepted"),
     history.CART_REOPENED: gettext_lazy("The cart can be changed again"),
+    history.CUSTOMER_CHOSEN: gettext_lazy("Another customer was chosen"),
 }
 STATES = dict(PaymentState.choices)
 MINUTE = 60

@@ -31,10 +31,14 @@ export const pause = (milliseconds) => new Promise((resolve) => {
 
 const csrfToken = () => document.querySelector("input[name=csrfmiddlewaretoken]")?.value ?? "";
 
-/** Ask once. Throws Refused or Unsure. */
+const known = new Map(); // by address: the tag of the newest answer, and the answer
+
+/** Ask once; what has not changed since the last time is not sent again. Throws Refused or Unsure. */
 export async function ask(url, { method = "GET", json, form } = {}) {
   const headers = { Accept: "application/json" };
+  const before = method === "GET" ? known.get(url) : undefined;
   if (method !== "GET") headers["X-CSRFToken"] = csrfToken();
+  if (before) headers["If-None-Match"] = before.tag;
   if (json !== undefined) headers["Content-Type"] = "application/json";
   let response;
   let answer = null;
@@ -45,11 +49,16 @@ export async function ask(url, { method = "GET", json, form } = {}) {
       signal: AbortSignal.timeout(ANSWER_WITHIN),
     });
     if (response.status === 204) return null;
+    if (response.status === 304 && before) return before.answer;
     answer = await response.json();
   } catch (error) {
     throw new Unsure(String(error));
   }
-  if (response.ok) return answer;
+  if (response.ok) {
+    const tag = response.headers.get("ETag");
+    if (method === "GET" && tag) known.set(url, { tag, answer });
+    return answer;
+  }
   if (answer?.error?.code && (response.status < 500 || response.status === 503)) throw new Refused(response.status, answer.error);
   throw new Unsure(`status ${response.status}`);
 }

@@ -6,7 +6,7 @@ document.addEventListener("htmx:beforeSwap", (event) => {
   if (xhr.status >= 400 && xhr.getResponseHeader("Content-Type")?.startsWith("text/html") && xhr.responseText.includes('id="order"')) {
     event.detail.shouldSwap = true;
     event.detail.isError = false;
-  } else if (!xhr.responseText.includes('id="order"') && xhr.status < 400 && event.detail.target?.id === "order") {
+  } else if (!xhr.responseText.includes('id="order"') && xhr.status < 400 && ["order", "sale"].includes(event.detail.target?.id)) {
     // The order is gone from here: it was paid meanwhile. Its own address knows where.
     event.detail.shouldSwap = false;
     window.location.reload();
