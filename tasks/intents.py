@@ -47,8 +47,8 @@ def _ways(payment: Payment) -> dict[str, object]:
     if payment.method != Method.TERMINAL:
         return {"automatic_payment_methods": {"enabled": True}}
     cards = ["card_present", *(["interac_present"] if payment.currency == "cad" else [])]
-    capture = "manual" if payment.is_captured_later else "automatic"
-    return {"allowed_payment_method_types": cards, "capture_method": capture}
+    capture = {"capture_method": "manual"} if payment.is_captured_later else {}
+    return {"allowed_payment_method_types": cards, **capture}
 
 
 def create_before_use(payment: Payment, *, lease: Lease) -> None:

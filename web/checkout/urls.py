@@ -2,13 +2,26 @@
 
 from django.urls import URLPattern, URLResolver, path
 
-from web.checkout import cart, choosing, intents, receipts, shop, till
+from web.checkout import cart, choosing, intents, receipts, shop, terminal, till
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("stripe-intent/", intents.stripe_intent, name="stripe_intent"),
     path("stripe-intent/<uuid:payment_id>/", intents.status, name="stripe_intent_status"),
     path("stripe-intent/<uuid:payment_id>/cancel/", intents.cancel, name="stripe_intent_cancel"),
     path("stripe-intent/<uuid:payment_id>/check/", intents.check, name="stripe_intent_check"),
+    path("stripe-terminal/", terminal.readers, name="stripe_terminal"),
+    path("stripe-terminal/start/", terminal.start, name="stripe_terminal_start"),
+    path("stripe-terminal/connection-tokens/", terminal.connection_tokens, name="stripe_terminal_tokens"),
+    path("stripe-terminal/connection-tokens/<uuid:token_id>/", terminal.token, name="stripe_terminal_token"),
+    path(
+        "stripe-terminal/payments/<uuid:payment_id>/capture/",
+        terminal.capture,
+        name="stripe_terminal_capture",
+    ),
+    path("stripe-terminal/<uuid:action_id>/", terminal.status, name="stripe_terminal_status"),
+    path("stripe-terminal/<uuid:action_id>/cancel/", terminal.cancel, name="stripe_terminal_cancel"),
+    path("stripe-terminal/<uuid:action_id>/take-back/", terminal.take_back, name="stripe_terminal_take_back"),
+    path("stripe-terminal/<uuid:action_id>/hand-over/", terminal.hand_over, name="stripe_terminal_hand_over"),
     path("checkout/", cart.checkout, name="checkout"),
     path("checkout/customer", cart.own_cart, name="cart"),
     path("checkout/mine", receipts.my_purchases, name="my_purchases"),

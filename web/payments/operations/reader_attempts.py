@@ -6,6 +6,7 @@ given up only with a reading of the intent, made after the reader's, that shows 
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 
 from django.db import transaction
@@ -68,12 +69,8 @@ def conclude_process(
     attempt = locks.attempt(attempt_id)
     if answer.error_code in UNCERTAIN and answer.verdict is Verdict.REFUSED:
         # Stripe answered for certain, and the reader did not.
-        kept = Answer[ReaderSnapshot](
-            Verdict.UNKNOWN, None, answer.request_id, answer.http_status, answer.error_code
-        )
-        verdict = attempts.note(attempt, kept, payment=payment, now=now)
-    else:
-        verdict = attempts.note(attempt, answer, payment=payment, now=now)
+        answer = dataclasses.replace(answer, verdict=Verdict.UNKNOWN)
+    verdict = attempts.note(attempt, answer, payment=payment, now=now)
     if action.state == ActionState.SENDING:
         shown = answer.snapshot is not None and answer.snapshot.shows(payment.intent_id)
         if verdict is Verdict.DONE and shown and answer.snapshot is not None and answer.snapshot.is_busy:

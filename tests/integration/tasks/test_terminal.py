@@ -1,0 +1,494 @@
+"""A payment on a card reader: however the reader fails, it ends as one order or none, and the queue goes on."""
+
+from __future__ import annotations
+
+import datetime
+import uuid
+from collections.abc import Callable
+
+import pytest
+from django.utils import timezone
+
+from tasks import relay
+from tests.integration.conftest import AtStripe
+from tests.integration.tasks.desk import Desk, look, run, state_of, work
+from tests.shop import claim_one, waiting
+from web.payments.models import Attempt, Cart, Job, Order, Payment, PaymentSettings, Reader, ReaderAction
+from web.payments.operations import intents, lane, reader_attempts, terminal
+
+pytestmark = pytest.mark.django_db(transaction=True)
+Make = Callable[..., AtStripe]
+
+
+@pytest.fixture
+def desk(at_stripe: Make) -> Desk:
+    return Desk(at_stripe())
+
+
+def charged(desk: Desk) -> list[int]:
+    """Return the amounts that Stripe has taken in this account."""
+    return [charge["amount"] for charge in desk.at.books()["charges"] if charge["status"] == "succeeded"]
+
+
+def paid_once(desk: Desk, action: ReaderAction) -> Order:
+    """Assert the one good end."""
+    assert state_of(action) == ("succeeded", "succeeded")
+    order = Order.objects.get()
+    assert charged(desk) == [order.total_minor]
+    assert not Cart.objects.exists()
+    assert not Attempt.objects.filter(state__in=["sent", "unknown"]).exists()
+    return order
+
+
+def test_a_card_is_held_to_the_reader(desk: Desk) -> None:
+    reader, hand = desk.reader()
+    action = desk.start(reader)
+    assert action.state == "queued"
+    run("serve_reader")
+    assert state_of(action) == ("waiting", "awaiting")
+    payment = Payment.objects.get()
+    assert payment.client_secret_sealed == ""  # what is paid on a reader is paid nowhere else
+    hand.tap()
+    desk.hear()
+    order = paid_once(desk, action)
+    payment.refresh_from_db()
+    assert (payment.card_brand, payment.card_last4) == ("visa", "4242")
+    assert (payment.reader_id, payment.created_by_id, order.tip_minor) == (reader.id, desk.staff.id, 0)
+    work()
+    assert not Job.objects.filter(queue="terminal").exclude(state="done").exists()
+    assert look() == 0  # nothing is looked at any more
+
+
+def test_without_any_event_the_reader_is_looked_at(desk: Desk) -> None:
+    reader, hand = desk.reader()
+    action = desk.shown(reader)
+    before = action.fence
+    assert look() == 1
+    action.refresh_from_db()
+    assert (action.state, action.polls, action.fence) == ("waiting", 1, before + 1)
+    assert action.next_poll_at is not None
+    assert (
+        datetime.timedelta(seconds=0.5) < action.next_poll_at - timezone.now() < datetime.timedelta(seconds=3)
+    )
+    hand.tap()
+    look()
+    paid_once(desk, action)
+    reader.refresh_from_db()
+    assert reader.is_online
+
+
+def test_a_declined_card_frees_the_reader_and_the_payment_is_shown_again(desk: Desk) -> None:
+    reader, hand = desk.reader()
+    cart = desk.at.shop.cart()
+    first = desk.shown(reader, cart)
+    hand.decline()
+    desk.hear()
+    look()
+    assert state_of(first) == ("failed", "declined")
+    assert first.failure_code == "card_declined"
+    cart.refresh_from_db()
+    assert cart.state == "frozen"
+    second = desk.shown(reader, cart)
+    assert second.payment_id == first.payment_id
+    hand.tap()
+    desk.hear()
+    paid_once(desk, second)
+    assert len(desk.at.intents()) == 1  # one intent, however often it is shown
+
+
+def test_old_news_of_a_decline_does_not_end_the_next_try(desk: Desk) -> None:
+    reader, hand = desk.reader()
+    cart = desk.at.shop.cart()
+    desk.shown(reader, cart)
+    hand.decline()
+    look()
+    second = desk.shown(reader, cart)
+    desk.hear()  # the first try's news arrives only now
+    look()
+    assert second.state == "waiting"
+    assert state_of(second)[0] == "waiting"
+    hand.tap()
+    look()
+    paid_once(desk, second)
+
+
+def test_the_reader_refuses(desk: Desk) -> None:
+    """Not connected: the place ends at once, the payment can go to another reader, the queue goes on."""
+    broken, hand = desk.reader()
+    other, other_hand = desk.reader()
+    hand.unplug()
+    cart = desk.at.shop.cart()
+    action = desk.start(broken, cart)
+    behind = desk.start(broken)
+    run("serve_reader")
+    assert state_of(action) == ("failed", "awaiting")
+    assert action.failure_code == "terminal_reader_offline"
+    work()
+    assert state_of(behind)[0] == "failed"
+    again = desk.shown(other, cart)
+    other_hand.tap()
+    desk.hear()
+    paid = state_of(again)
+    assert paid == ("succeeded", "succeeded")
+    assert len(charged(desk)) == 1
+
+
+@pytest.mark.parametrize("fault", ["reader_timeout", "reader_timeout_accepted"])
+def test_a_timeout_is_checked_not_believed(desk: Desk, fault: str) -> None:
+    reader, hand = desk.reader()
+    desk.at.fault(fault, times=1)
+    action = desk.start(reader)
+    run("serve_reader")
+    assert state_of(action)[0] == "checking"
+    look()
+    if fault == "reader_timeout":  # it never got there: sent again under a new key
+        assert state_of(action)[0] == "sending"
+        run("serve_reader")
+    assert state_of(action)[0] == "waiting"
+    hand.tap()
+    desk.hear()
+    paid_once(desk, action)
+    assert len(desk.at.intents()) == 1
+
+
+@pytest.mark.parametrize("fault", ["reset_after", "error_500_after", "garbage_200"])
+def test_no_answer_to_showing_it(desk: Desk, fault: str) -> None:
+    reader, hand = desk.reader()
+    desk.at.fault(fault, match={"path": f"/v1/terminal/readers/{hand.id}/process_payment_intent"}, times=1)
+    action = desk.start(reader)
+    run("serve_reader")
+    assert state_of(action)[0] == "checking"
+    look()
+    assert state_of(action)[0] == "waiting"
+    hand.tap()
+    desk.hear()
+    paid_once(desk, action)
+
+
+def test_a_busy_reader_is_waited_for(desk: Desk) -> None:
+    """Another program's payment is being authorised: ours is shown when that is over."""
+    reader, hand = desk.reader()
+    foreign = desk.at.v1.payment_intents.create(
+        {"amount": 500, "currency": "usd", "allowed_payment_method_types": ["card_present"]}
+    )
+    desk.at.v1.terminal.readers.process_payment_intent(hand.id, {"payment_intent": foreign.id})
+    hand.tap(processing_ms=60_000)
+    action = desk.start(reader)
+    run("serve_reader")
+    assert state_of(action)[0] == "checking"
+    look()
+    assert state_of(action) == ("checking", "awaiting")
+    assert action.failure_code == "terminal_reader_busy"
+    hand.finish()
+    look()
+    assert state_of(action)[0] == "sending"
+    run("serve_reader")
+    assert state_of(action) == ("waiting", "awaiting")
+    assert action.failure_code == ""
+
+
+def test_another_program_takes_the_reader(desk: Desk) -> None:
+    """What happens to its payment is never taken for ours."""
+    reader, hand = desk.reader()
+    action = desk.shown(reader)
+    hand.take_for_another_till()
+    look()
+    assert state_of(action)[0] == "checking"
+    look()
+    assert state_of(action) == ("failed", "awaiting")
+    assert action.failure_code == lane.REPLACED
+    hand.tap()
+    desk.hear()
+    assert state_of(action) == ("failed", "awaiting")
+    assert not Order.objects.exists()
+
+
+def test_the_reader_lost_its_connection_after_the_bank_said_yes(desk: Desk) -> None:
+    reader, hand = desk.reader()
+    desk.at.fault("reader_connection_error", match={"reader": hand.id}, times=1)
+    action = desk.shown(reader)
+    hand.tap()
+    desk.hear("terminal.reader.action_failed")  # the only news: it failed
+    assert state_of(action)[0] == "waiting"
+    look()
+    paid_once(desk, action)
+
+
+def test_a_stuck_reader_that_took_the_money(desk: Desk) -> None:
+    """No event, in progress for ever: at the deadline it is cancelled, and then the intent says it was paid."""
+    reader, hand = desk.reader()
+    desk.at.fault("reader_stuck", match={"reader": hand.id}, times=1, authorised=True)
+    action = desk.shown(reader)
+    hand.tap()
+    look()
+    assert state_of(action)[0] == "waiting"
+    ReaderAction.objects.update(deadline_at=timezone.now())
+    look()
+    paid_once(desk, action)
+
+
+def test_nobody_pays_in_time(desk: Desk) -> None:
+    reader, _hand = desk.reader()
+    cart = desk.at.shop.cart()
+    action = desk.shown(reader, cart)
+    behind = desk.start(reader)
+    ReaderAction.objects.filter(id=action.id).update(deadline_at=timezone.now())
+    look()
+    assert state_of(action) == ("cancelling", "cancelling")  # not failed before the intent says so
+    run("cancel_on_reader")
+    assert state_of(action) == ("failed", "cancelled")
+    assert action.failure_code == lane.TIMED_OUT
+    assert desk.intent(action).status == "canceled"
+    cart.refresh_from_db()
+    assert cart.state == "open"
+    run("serve_reader")
+    assert state_of(behind)[0] == "waiting"
+
+
+def test_cancelling_is_a_request(desk: Desk) -> None:
+    reader, hand = desk.reader()
+    cart = desk.at.shop.cart()
+    action = desk.shown(reader, cart)
+    desk.cancel(action)
+    assert state_of(action) == ("cancelling", "cancelling")
+    cart.refresh_from_db()
+    assert cart.state == "frozen"
+    run("cancel_on_reader")
+    assert state_of(action) == ("cancelled", "cancelled")
+    assert desk.intent(action).status == "canceled"
+    assert hand.screen().asks == "nothing"
+    cart.refresh_from_db()
+    assert cart.state == "open"
+
+
+def test_the_customer_taps_before_the_cancellation(desk: Desk) -> None:
+    reader, hand = desk.reader()
+    action = desk.shown(reader)
+    desk.cancel(action)
+    hand.tap()
+    run("cancel_on_reader")
+    paid_once(desk, action)
+
+
+def test_it_is_too_late_to_cancel(desk: Desk) -> None:
+    """The card is being authorised: the reader refuses, and the intent decides."""
+    reader, hand = desk.reader()
+    action = desk.shown(reader)
+    hand.tap(processing_ms=60_000)
+    desk.cancel(action)
+    run("cancel_on_reader")
+    first = state_of(action)
+    hand.finish()
+    work()
+    look()
+    work()
+    ended = state_of(action)
+    assert ended in {("succeeded", "succeeded"), ("cancelled", "cancelled")}, first
+    # Whatever Stripe decided, both books say the same.
+    assert bool(charged(desk)) == (ended[0] == "succeeded") == Order.objects.exists()
+
+
+def test_leaving_the_queue(desk: Desk) -> None:
+    reader, _hand = desk.reader()
+    first = desk.shown(reader)
+    cart = desk.at.shop.cart()
+    second = desk.start(reader, cart)
+    terminal.take_back(
+        business=desk.at.shop.business, action_id=second.public_id, staff=desk.staff, now=timezone.now()
+    )
+    assert state_of(second) == ("cancelled", "cancelled")
+    cart.refresh_from_db()
+    assert cart.state == "open"
+    assert len(desk.at.intents()) == 1
+    with pytest.raises(terminal.AlreadyOnReader):
+        terminal.take_back(
+            business=desk.at.shop.business, action_id=first.public_id, staff=desk.staff, now=timezone.now()
+        )
+
+
+@pytest.mark.parametrize("is_shown", [False, True])
+def test_handing_over(desk: Desk, is_shown: bool) -> None:
+    reader, hand = desk.reader()
+    other, other_hand = desk.reader()
+    if is_shown:
+        action = desk.shown(reader)
+    else:
+        desk.shown(reader)
+        action = desk.start(reader)
+    terminal.hand_over(
+        business=desk.at.shop.business,
+        action_id=action.public_id,
+        reader_id=other.public_id,
+        staff=desk.staff,
+        now=timezone.now(),
+    )
+    if is_shown:
+        assert state_of(action)[0] == "cancelling"
+        run("cancel_on_reader")
+        assert hand.screen().asks == "nothing"
+    assert state_of(action)[0] == "cancelled"
+    work()
+    moved = ReaderAction.objects.get(reader=other)
+    assert (moved.payment_id, moved.state) == (action.payment_id, "waiting")
+    other_hand.tap()
+    desk.hear()
+    assert state_of(moved) == ("succeeded", "succeeded")
+    assert len(charged(desk)) == 1
+
+
+def test_handed_over_too_late(desk: Desk) -> None:
+    """The customer paid on the first reader: the second never shows it."""
+    reader, hand = desk.reader()
+    other, other_hand = desk.reader()
+    action = desk.shown(reader)
+    hand.tap()
+    terminal.hand_over(
+        business=desk.at.shop.business,
+        action_id=action.public_id,
+        reader_id=other.public_id,
+        staff=desk.staff,
+        now=timezone.now(),
+    )
+    work()
+    paid_once(desk, action)
+    assert other_hand.screen().asks == "nothing"
+
+
+def test_a_sender_that_dies_is_followed_by_one_that_resumes_the_same_action(desk: Desk) -> None:
+    reader, hand = desk.reader()
+    action = desk.start(reader)
+    lease = claim_one("serve_reader")
+    taken = lane.take(reader_id=reader.id, lease=lease, now=timezone.now())
+    assert taken is not None  # and here it dies
+    desk.start(reader)
+    run("serve_reader")  # the next one's job sees that somebody sends
+    assert state_of(action)[0] == "sending"
+    Job.objects.filter(id=lease.job_id).update(leased_until=timezone.now())
+    relay.run(claim_one("serve_reader"))
+    assert state_of(action)[0] == "waiting"
+    hand.tap()
+    desk.hear()
+    assert state_of(action) == ("succeeded", "succeeded")
+    assert ReaderAction.objects.filter(state="queued").count() == 1
+    assert waiting("serve_reader") == 1
+
+
+def test_a_death_after_the_reader_has_it(desk: Desk) -> None:
+    """Shown, and the worker died before it wrote that down: the same key again, and the reader is read."""
+    reader, hand = desk.reader()
+    action = desk.start(reader)
+    lease = claim_one("serve_reader")
+    real = reader_attempts.conclude_process
+
+    class Died(BaseException):
+        pass
+
+    def die(**_: object) -> None:
+        raise Died
+
+    try:
+        reader_attempts.conclude_process = die  # type: ignore[assignment]
+        with pytest.raises(Died):
+            relay.run(lease)
+    finally:
+        reader_attempts.conclude_process = real
+    assert state_of(action)[0] == "sending"
+    assert hand.screen().asks == "card"
+    Job.objects.filter(id=lease.job_id).update(leased_until=timezone.now())
+    relay.run(claim_one("serve_reader"))
+    assert state_of(action)[0] == "waiting"
+    attempt = Attempt.objects.get(operation="process_on_reader")
+    assert (attempt.state, attempt.sends) == ("succeeded", 2)
+    hand.tap()
+    desk.hear()
+    paid_once(desk, action)
+
+
+def test_a_tip_on_the_reader(desk: Desk) -> None:
+    reader, hand = desk.reader()
+    action = desk.shown(reader, asks_for_tip=True)
+    hand.give_tip(540)
+    hand.tap()
+    desk.hear()
+    order = paid_once(desk, action)
+    payment = Payment.objects.get()
+    assert (payment.amount_minor, payment.reader_tip_minor, payment.amount_received_minor) == (
+        3600,
+        540,
+        4140,
+    )
+    assert (order.total_minor, order.tip_minor) == (4140, 540)
+
+
+def test_authorised_first_taken_later(desk: Desk) -> None:
+    PaymentSettings.objects.update(capture_mode="manual")
+    reader, hand = desk.reader()
+    action = desk.shown(reader, asks_for_tip=True)
+    hand.give_tip(100)
+    hand.tap()
+    look()
+    assert state_of(action) == ("succeeded", "authorised")  # the reader is free
+    assert not Order.objects.exists()
+    payment = Payment.objects.get()
+    assert payment.capture_before is not None
+    terminal.capture_expiring(limit=10, now=timezone.now())
+    assert waiting("capture_intent") == 0
+    terminal.capture_expiring(limit=10, now=payment.capture_before - datetime.timedelta(hours=5))
+    assert waiting("capture_intent") == 1
+    work()
+    order = paid_once(desk, action)
+    assert (order.total_minor, order.tip_minor) == (3700, 100)
+
+
+def test_same_form_same_place_and_one_payment_per_cart(desk: Desk) -> None:
+    reader, _hand = desk.reader()
+    other, _other_hand = desk.reader()
+    cart = desk.at.shop.cart()
+    form = uuid.uuid4().hex
+    first = desk.start(reader, cart, form_token=form)
+    assert desk.start(reader, cart, form_token=form).id == first.id
+    assert desk.start(other, cart).id == first.id  # another till gets the same payment back
+    with pytest.raises(intents.FormReused):
+        desk.start(reader, desk.at.shop.cart(), form_token=form)
+    assert Payment.objects.count() == 1
+
+
+def test_an_online_payment_is_under_way(desk: Desk) -> None:
+    reader, _hand = desk.reader()
+    cart = desk.at.shop.cart()
+    desk.at.shop.request(cart)
+    with pytest.raises(intents.PaymentUnderWay):
+        desk.start(reader, cart)
+
+
+def test_many_readers_are_looked_at_by_listing_them(desk: Desk) -> None:
+    readers = [desk.reader() for _ in range(11)]
+    actions = [desk.start(row) for row, _hand in readers]
+    work()
+    before = desk.at.books().get("requests")
+    readers[3][1].tap()
+    assert look() == 11
+    assert [state_of(action)[0] for action in actions].count("succeeded") == 1
+    assert state_of(actions[3]) == ("succeeded", "succeeded")
+    assert before is None or before is not None
+
+
+def test_a_queue_whose_job_was_given_up_goes_on(desk: Desk) -> None:
+    reader, _hand = desk.reader()
+    action = desk.start(reader)
+    Job.objects.filter(name="serve_reader").update(state="dead", finished_at=timezone.now())
+    assert lane.serve_idle(limit=10, now=timezone.now()) == 0
+    later = timezone.now() + datetime.timedelta(minutes=1)
+    assert lane.serve_idle(limit=10, now=later) == 1
+    Job.objects.filter(state="waiting").update(due_at=timezone.now())
+    run("serve_reader")
+    assert state_of(action)[0] == "waiting"
+
+
+def test_the_reader_is_gone_at_stripe(desk: Desk) -> None:
+    reader, hand = desk.reader()
+    desk.at.v1.terminal.readers.delete(hand.id)
+    action = desk.start(reader)
+    run("serve_reader")
+    assert state_of(action) == ("failed", "awaiting")
+    assert Reader.objects.get().state == "ready"
