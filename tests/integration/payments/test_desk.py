@@ -14,6 +14,7 @@ from tests.factories import StaffFactory
 from tests.shop import Shop, waiting
 from web.payments.models import Cart, Method, Order, Payment
 from web.payments.operations import carts, desk, intents
+from web.payments.operations.intents import PaymentUnderWay
 from web.payments.queries.quotes import quote
 
 pytestmark = pytest.mark.django_db
@@ -95,7 +96,7 @@ def test_not_beside_a_live_payment_and_not_at_another_total() -> None:
     assert caught.value.details["total"] == quote(cart).totals.total
     shop.request(cart)
     cart.refresh_from_db()
-    with pytest.raises(desk.PaymentUnderWay):
+    with pytest.raises(PaymentUnderWay):
         sell(shop, cart)
 
 
