@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, URLResolver, path
 
-from web.checkout import cart, choosing, intents, receipts, shop, terminal, till
+from web.checkout import cards, cart, choosing, intents, receipts, shop, terminal, till
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("stripe-intent/", intents.stripe_intent, name="stripe_intent"),
@@ -35,6 +35,13 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("checkout/till/sell/", till.sell, name="till_sell"),
     path("checkout/till/state/", till.state, name="till_state"),
     path("choose_new_customer/", choosing.choose_new_customer, name="choose_new_customer"),
+    path("list-payment-cards/", cards.list_cards, name="list_cards"),
+    path("list-payment-cards/<uuid:card_id>/default/", cards.make_default, name="make_default_card"),
+    path("list-payment-cards/<uuid:card_id>/remove/", cards.remove, name="remove_card"),
+    path("add_card_details/", cards.add_card, name="add_card"),
+    path("add_card_details/begin/", cards.begin_adding, name="begin_adding_card"),
+    path("add_card_details/<uuid:setup_id>/", cards.card_setup, name="card_setup"),
+    path("add_card_details/<uuid:setup_id>/check/", cards.check_card_setup, name="check_card_setup"),
     path("receipt/<str:token>/", receipts.receipt, name="receipt"),
     path("shop/add/", shop.add_to_cart, name="add_to_cart"),
     path("", shop.shop, name="shop"),
