@@ -26,7 +26,7 @@ from web.core.groups import Group
 from web.core.tenancy import MemberRequest, TenantRequest, may, sign_in_required
 from web.payments.errors import Refusal
 from web.payments.operations import cards as operations
-from web.payments.queries import cards, sales
+from web.payments.queries import cards, customers
 from web.payments.states import CardSetupState
 
 STAFF_GROUPS = (Group.STORE, Group.CUSTOMERS)
@@ -49,7 +49,7 @@ def _list_page(request: TenantRequest, refusal: Refusal | None = None) -> HttpRe
     owner = request.profile
     asked = reading.asked(request, "customer")
     if asked:
-        found = sales.customer(request.business, int(asked)) if asked.isdecimal() else None
+        found = customers.customer(request.business, int(asked)) if asked.isdecimal() else None
         if found is None or not may(request, *STAFF_GROUPS):
             raise Http404
         owner = found
