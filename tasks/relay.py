@@ -6,6 +6,7 @@ Celery carries only the bells. What is claimed, retried, given up or overtaken i
 
 from __future__ import annotations
 
+import datetime
 import os
 import socket
 import threading
@@ -16,6 +17,7 @@ from celery import current_app, shared_task
 from django.db import close_old_connections
 from django.utils import timezone
 
+from tasks import limits
 from tasks.handlers import HANDLERS
 from tasks.terminal import LOOKS_AT_ONCE, look_at_readers
 from tasks.webhooks import drain_inbox
@@ -74,10 +76,13 @@ def run(lease: Lease) -> None:
     """Run one claimed job to its end: done, put off, or given up."""
     kind = lease.kind
     bound = {"job": kind.name, "job_id": lease.job_id, "attempt": lease.attempts, **lease.arguments}
-    with structlog.contextvars.bound_contextvars(**bound):
+    with structlog.contextvars.bound_contextvars(**bound), limits.job(priority=lease.priority) as caller:
         if lease.attempts > kind.max_attempts:  # its holder died each time: it may be what kills them
             backlog.bury(lease, error="its worker was lost every time", now=timezone.now())
             log.error("job.dead")
+            return
+        if shut := limits.seconds_shut(lease.account_id):
+            _excuse(lease, limits.Excuse("stripe_unavailable", shut))
             return
         started = time.monotonic()
         try:
@@ -85,8 +90,10 @@ def run(lease: Lease) -> None:
         except LeaseLost:
             log.warning("job.lease_lost")
         except TryAgain as reason:
-            backlog.put_off(lease, error=str(reason), now=timezone.now())
-            log.info("job.put_off", reason=str(reason))
+            if caller.excuse is not None:
+                _excuse(lease, caller.excuse)
+            else:
+                _put_off(lease, reason)
         except Exception as error:
             # Only the type: an exception's text may quote what it was given.
             backlog.put_off(lease, error=type(error).__name__, now=timezone.now())
@@ -97,6 +104,22 @@ def run(lease: Lease) -> None:
                 current_app.backend.store_result(str(lease.public_id), result, "SUCCESS")
             jobs.complete(lease, now=timezone.now())
             log.info("job.done", ms=round((time.monotonic() - started) * 1000))
+
+
+def _put_off(lease: Lease, reason: TryAgain) -> None:
+    now = timezone.now()
+    due_at = None if reason.seconds is None else now + datetime.timedelta(seconds=reason.seconds)
+    backlog.put_off(lease, error=str(reason), now=now, counts=reason.counts, due_at=due_at)
+    log.info("job.put_off", reason=str(reason))
+
+
+def _excuse(lease: Lease, excuse: limits.Excuse) -> None:
+    """Put a job off that could not be done for a reason that is not its own: no try is used up."""
+    now = timezone.now()
+    seconds = limits.delay(excuse, put_offs=lease.put_offs)
+    due_at = now + datetime.timedelta(seconds=seconds)
+    backlog.put_off(lease, error=excuse.reason, now=now, counts=False, due_at=due_at)
+    log.info("job.excused", reason=excuse.reason, seconds=round(seconds, 1), put_offs=lease.put_offs + 1)
 
 
 @shared_task(name="paydesk.tick")

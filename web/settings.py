@@ -53,6 +53,12 @@ STRIPE_JS_URL = env.str("STRIPE_JS_URL", default="https://js.stripe.com/endive/s
 STRIPE_CONNECT_TIMEOUT_SECONDS = 5
 STRIPE_READ_TIMEOUT_SECONDS = 20  # half of a lease (jobs.py): a worker that hears nothing still owns its job
 
+# What may be asked of Stripe in a second for one account, by all workers together: Stripe's own limits. An account
+# to which Stripe has granted more has figures of its own (StripeAccount). Explained in docs/operations.md.
+STRIPE_CALLS_PER_SECOND = env.int("STRIPE_CALLS_PER_SECOND", default=100)
+STRIPE_TEST_CALLS_PER_SECOND = env.int("STRIPE_TEST_CALLS_PER_SECOND", default=25)
+STRIPE_CALLS_PER_SECOND_AND_ENDPOINT = env.int("STRIPE_CALLS_PER_SECOND_AND_ENDPOINT", default=25)
+
 # --- jobs -------------------------------------------------------------------------------------------
 # On queues that wait on Stripe: three quarters of one worker's threads, so that a business whose account
 # hangs leaves room for the others.

@@ -25,7 +25,7 @@ handlers.check()
 
 VISIBILITY_TIMEOUT_SECONDS = 120  # longer than the longest task: a drain ends after 10 s plus one job
 
-app = Celery("paydesk", include=["tasks.relay", "tasks.sweeps", "tasks.terminal"])
+app = Celery("paydesk", include=["tasks.relay", "tasks.sweeps", "tasks.terminal", "tasks.watch"])
 app.conf.update(
     broker_url=settings.CELERY_BROKER_URL,
     broker_connection_retry_on_startup=True,

@@ -7,6 +7,7 @@ SILENCE_SECONDS = (
     5.0  # how often silent payments are looked for; each has its own times (operations/payments.py)
 )
 READERS_SECONDS = 10.0  # queues at readers that nothing else would move on
+REVIEW_SECONDS = 30.0
 CLEAN_UP_SECONDS = 3600.0
 
 SCHEDULE = {
@@ -25,6 +26,11 @@ SCHEDULE = {
         "task": "paydesk.watch_readers",
         "schedule": READERS_SECONDS,
         "options": {"expires": READERS_SECONDS * 2},
+    },
+    "review-silence": {
+        "task": "paydesk.review_silence",
+        "schedule": REVIEW_SECONDS,
+        "options": {"expires": REVIEW_SECONDS},
     },
     "forget-done-jobs": {
         "task": "paydesk.forget_done_jobs",

@@ -17,6 +17,7 @@ from tasks.gateway.stripe_api import (
     raise_for_read,
     write,
 )
+from tasks.limits import TurnedAway
 from tasks.snapshots import of_intent
 from web.payments.models import StripeAccount
 from web.payments.snapshots import Answer, IntentSnapshot, Source, Verdict
@@ -65,7 +66,7 @@ def _with_state_if_refused(
         return answer
     try:
         snapshot = read_intent(account, intent_id=intent_id)
-    except (StripeUnreachable, StripeRefused):
+    except (StripeUnreachable, StripeRefused, TurnedAway):
         return Answer(Verdict.UNKNOWN, None, answer.request_id, answer.http_status, answer.error_code)
     return Answer(Verdict.REFUSED, snapshot, answer.request_id, answer.http_status, answer.error_code)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any, NoReturn, TypeVar, cast
 
@@ -19,6 +19,7 @@ import stripe
 import structlog
 from django.conf import settings
 
+from tasks import limits
 from tasks.snapshots import UnknownShape
 from web.payments.crypto import unseal
 from web.payments.jobs import TryAgain
@@ -44,8 +45,33 @@ class StripeRefused(Exception):
         super().__init__(f"{code} ({http_status})")
 
 
+class _Limited(stripe.RequestsClient):
+    """The SDK's own HTTP client, behind the account's budget and breaker: every read, write and page of a list."""
+
+    def __init__(self, budget: limits.Budget, **options: Any) -> None:
+        super().__init__(**options)
+        self._budget = budget
+
+    def request(  # type: ignore[override]  # the SDK says str in one class and bytes in the other
+        self, method: str, url: str, headers: Mapping[str, str] | None, post_data: Any = None, **options: Any
+    ) -> tuple[bytes, int, Mapping[str, str]]:
+        call = limits.begin(self._budget, limits.endpoint_of(method, url))
+        try:
+            body, status, answered = super().request(method, url, headers, post_data, **options)
+        except stripe.APIConnectionError:
+            call.failed()
+            raise
+        call.answered(
+            status=status,
+            limited_by=_header(answered, "Stripe-Rate-Limited-Reason"),
+            is_lock=status == 429 and b'"lock_timeout"' in body,
+            is_replay=_header(answered, "Idempotent-Replayed") == "true",
+        )
+        return body, status, answered
+
+
 @functools.lru_cache(maxsize=256)
-def _client(_pid: int, secret_key_sealed: str) -> stripe.StripeClient:
+def _client(_pid: int, secret_key_sealed: str, budget: limits.Budget) -> stripe.StripeClient:
     """Return the client of a process and key. Never shared over a fork: two processes on one socket lose answers."""
     base = settings.STRIPE_API_BASE
     addresses: Any = dict.fromkeys(("api", "files", "connect", "meter_events"), base) if base else None
@@ -53,15 +79,15 @@ def _client(_pid: int, secret_key_sealed: str) -> stripe.StripeClient:
         unseal(secret_key_sealed),
         base_addresses=addresses,
         max_network_retries=0,  # a retry is ours to make: with the attempt's key, after looking
-        http_client=stripe.RequestsClient(
-            timeout=(settings.STRIPE_CONNECT_TIMEOUT_SECONDS, settings.STRIPE_READ_TIMEOUT_SECONDS)
+        http_client=_Limited(
+            budget, timeout=(settings.STRIPE_CONNECT_TIMEOUT_SECONDS, settings.STRIPE_READ_TIMEOUT_SECONDS)
         ),
     )
 
 
 def client_of(account: StripeAccount) -> stripe.StripeClient:
     """Return the SDK's client with this account's key."""
-    return _client(os.getpid(), account.secret_key_sealed)
+    return _client(os.getpid(), account.secret_key_sealed, limits.budget_of(account))
 
 
 # --- writes ------------------------------------------------------------------------------------------
@@ -81,6 +107,8 @@ def write(
     answer: Answer[S]
     try:
         thing = call()
+    except limits.TurnedAway as reason:
+        answer = Answer(Verdict.NOT_SENT, error_code=str(reason))
     except stripe.StripeError as error:
         answer = judged(error)
     else:
@@ -110,7 +138,7 @@ def _done(
             snapshot = read_again(snapshot)
     except (UnknownShape, KeyError, TypeError, ValueError):
         return Answer(Verdict.UNKNOWN, None, request_id, 200, "unreadable_answer", is_replay=is_replay)
-    except (StripeUnreachable, StripeRefused):
+    except (StripeUnreachable, StripeRefused, limits.TurnedAway):
         return Answer(Verdict.UNKNOWN, None, request_id, 200, "replay_not_read", is_replay=is_replay)
     return Answer(Verdict.DONE, snapshot, request_id, 200, is_replay=is_replay)
 

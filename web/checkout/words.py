@@ -61,6 +61,25 @@ _ELSEWHERE = Words(
     False,
 )
 
+# Stripe does not answer for this business: what waits for it waits, and carries on by itself.
+_STRIPE_IS_SILENT: dict[str, Words] = {
+    PaymentState.REQUESTED: Words(
+        _("The card service does not answer just now. Your payment is kept and starts by itself."),
+        _("You have not been charged. Wait here or come back later; do not pay twice."),
+        False,
+    ),
+    PaymentState.UNKNOWN: Words(
+        _("The card service does not answer just now. We keep asking what became of your payment."),
+        _("Do not pay again: as soon as it answers, this page shows the result."),
+        None,
+    ),
+    PaymentState.CANCELLING: Words(
+        _("The card service does not answer just now. The cancellation is kept."),
+        _("Do not pay again until it is certain."),
+        None,
+    ),
+}
+
 _TRY_ANOTHER = _("You were not charged. Try another card, or ask your bank.")
 # Stripe's decline codes that a person can act on. Never "lost" or "stolen": that is the bank's to say.
 _DECLINES: dict[str, Words] = {
@@ -113,6 +132,9 @@ def words_for(payment: Payment, *, is_payer: bool = True) -> Words:
         PaymentState.DECLINED,
     ):
         return _ELSEWHERE
+    account = payment.account
+    if account is not None and account.silent_since is not None and payment.state in _STRIPE_IS_SILENT:
+        return _STRIPE_IS_SILENT[payment.state]
     return _STATES[payment.state]
 
 

@@ -99,6 +99,9 @@ class Lease:
     fence: int
     attempts: int
     business_id: int
+    account_id: int | None = None
+    priority: int = PERSON_WAITS
+    put_offs: int = 0  # so far, through no fault of the job's
 
 
 class LeaseLost(Exception):
@@ -106,7 +109,15 @@ class LeaseLost(Exception):
 
 
 class TryAgain(Exception):
-    """The job is not done and nothing is wrong with it: it waits, and runs again. Its text is shown to people."""
+    """The job is not done and nothing is wrong with it: it waits, and runs again. Its text is shown to people.
+
+    `counts=False`: what kept it is no fault of its own, and no try is used up. `seconds`: when it is worth
+    running again; without it, the tries spread out.
+    """
+
+    def __init__(self, reason: str = "", *, counts: bool = True, seconds: float | None = None) -> None:
+        self.counts, self.seconds = counts, seconds
+        super().__init__(reason)
 
 
 def enqueue(
@@ -135,10 +146,12 @@ def enqueue(
         cursor.execute(
             """
             INSERT INTO payments_job (public_id, name, queue, business_id, account_id, arguments, dedup_key,
-                                      priority, state, attempts, due_at, fence, worker, last_error, created_at)
-            VALUES (%s, %s, %s, %s, %s, %s, %s, %s, 'waiting', 0, %s, 0, '', '', %s)
+                                      priority, state, attempts, put_offs, due_at, fence, worker, last_error,
+                                      created_at)
+            VALUES (%s, %s, %s, %s, %s, %s, %s, %s, 'waiting', 0, 0, %s, 0, '', '', %s)
             ON CONFLICT (name, dedup_key) WHERE state = 'waiting' AND dedup_key IS NOT NULL
-            DO UPDATE SET due_at = CASE WHEN payments_job.attempts > 0 THEN payments_job.due_at
+            DO UPDATE SET due_at = CASE WHEN payments_job.attempts + payments_job.put_offs > 0
+                                        THEN payments_job.due_at
                                         ELSE LEAST(payments_job.due_at, EXCLUDED.due_at) END,
                           priority = LEAST(payments_job.priority, EXCLUDED.priority)
             RETURNING public_id

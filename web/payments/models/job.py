@@ -31,6 +31,9 @@ class Job(models.Model):
     priority = models.SmallIntegerField(default=0)  # lower first: 0 where a person waits, 5 for sweeps
     state = models.CharField(max_length=8, choices=State, default=State.WAITING)
     attempts = models.PositiveSmallIntegerField(default=0)
+    put_offs = models.PositiveIntegerField(
+        default=0
+    )  # put off through no fault of its own: no try was used up
     due_at = models.DateTimeField()
     leased_until = models.DateTimeField(null=True)
     fence = models.BigIntegerField(default=0)  # grows with each claim; an older holder can write no more

@@ -31,6 +31,8 @@ class PaymentSettings(models.Model):
     refund_policy = models.TextField(blank=True)
     refund_popup = models.BooleanField(default=False)
     guests_may_pay = models.BooleanField(default=True)
+    # A customer who has not paid by then has left: the payment is cancelled, and the cart is free once Stripe says so.
+    abandoned_after_hours = models.PositiveSmallIntegerField(default=24)
     tip_presets = models.JSONField(default=default_tip_presets)  # whole percents; [] asks for no tip
     # Customers may leave a cart to be paid at the desk; it stays a cart until then.
     pays_on_arrival = models.BooleanField(default=False)
@@ -87,6 +89,11 @@ class StripeAccount(models.Model):
     secret_key_sealed = models.TextField()
     secret_key_hint = models.CharField(max_length=8)  # the last four characters, for people
     problem = models.CharField(max_length=200, blank=True)  # why keys were refused, in our words
+    # What it may ask of Stripe in a second, where Stripe has granted other limits; null: the defaults of settings.
+    calls_per_second = models.PositiveSmallIntegerField(null=True, blank=True)
+    calls_per_second_and_endpoint = models.PositiveSmallIntegerField(null=True, blank=True)
+    # Since when Stripe does not answer for it: a copy for people of what the breaker knows (tasks/limits).
+    silent_since = models.DateTimeField(null=True)
     created_at = models.DateTimeField()
     verified_at = models.DateTimeField(null=True)
 
@@ -105,6 +112,14 @@ class StripeAccount(models.Model):
             models.CheckConstraint(
                 condition=~models.Q(state="active") | models.Q(account_id__isnull=False),
                 name="an_active_account_is_verified",
+            ),
+            models.CheckConstraint(
+                condition=(models.Q(calls_per_second=None) | models.Q(calls_per_second__gt=0))
+                & (
+                    models.Q(calls_per_second_and_endpoint=None)
+                    | models.Q(calls_per_second_and_endpoint__gt=0)
+                ),
+                name="an_account_may_call_stripe",
             ),
         ]
 

@@ -152,3 +152,18 @@ def add_webhook_secret(*, business: Business, secret: str, now: datetime.datetim
     return WebhookSecret.objects.create(
         account=account, secret_sealed=seal(secret), secret_hint=secret[-4:], created_at=now
     )
+
+
+def note_silence(*, stripe_account_id: int, since: datetime.datetime | None) -> None:
+    """Note since when Stripe does not answer for an account (None: it answers), for people to see.
+
+    Rows of other businesses with the same account at Stripe share its fate.
+    """
+    row = StripeAccount.objects.only("account_id", "is_live").get(id=stripe_account_id)
+    rows = StripeAccount.objects.filter(id=stripe_account_id)
+    if row.account_id is not None:
+        rows = StripeAccount.objects.filter(account_id=row.account_id, is_live=row.is_live)
+    if since is None:
+        rows.exclude(silent_since=None).update(silent_since=None)
+    else:
+        rows.filter(silent_since=None).update(silent_since=since)

@@ -88,6 +88,8 @@ def note(attempt: Attempt, answer: Answer[Any], *, payment: Payment, now: dateti
     verdict = answer.verdict
     if verdict is Verdict.REFUSED and attempt.sends > 1 and answer.http_status in (401, 403):
         verdict = Verdict.UNKNOWN
+    if verdict is Verdict.NOT_SENT and answer.http_status is None:
+        attempt.sends -= 1  # it never left: no budget, no connection
     if attempt.state in (AttemptState.SUCCEEDED, AttemptState.REFUSED):
         pass  # another holder of the job was told first
     elif verdict is Verdict.DONE:

@@ -12,6 +12,7 @@ import random
 
 from django.conf import settings
 from django.db import IntegrityError, connection, transaction
+from django.db.models import F
 
 from web.payments.jobs import CATALOGUE, QUEUES, STRIPE_QUEUES, Lease
 from web.payments.models import Job
@@ -71,7 +72,8 @@ SET state = 'running', fence = job.fence + 1, attempts = job.attempts + 1, worke
     started_at = %(now)s,
     leased_until = %(now)s + make_interval(secs => (%(leases)s::jsonb ->> job.name)::double precision)
 FROM locked WHERE job.id = locked.id
-RETURNING job.id, job.public_id, job.name, job.arguments::text, job.fence, job.attempts, job.business_id
+RETURNING job.id, job.public_id, job.name, job.arguments::text, job.fence, job.attempts, job.business_id,
+          job.account_id, job.priority, job.put_offs
 """
 
 _DUE_QUEUES = """
@@ -110,8 +112,8 @@ def claim(*, queue: str, limit: int, worker: str, now: datetime.datetime) -> lis
         cursor.execute(_CLAIM, parameters)
         rows = cursor.fetchall()
     leases = [
-        Lease(job_id, public_id, CATALOGUE[name], json.loads(arguments), fence, attempts, business_id)
-        for job_id, public_id, name, arguments, fence, attempts, business_id in rows
+        Lease(job_id, public_id, CATALOGUE[name], json.loads(arguments), *rest)
+        for job_id, public_id, name, arguments, *rest in rows
     ]
     return sorted(leases, key=lambda lease: lease.job_id)
 
@@ -129,19 +131,32 @@ def retry_delay(attempts: int) -> datetime.timedelta:
     return datetime.timedelta(seconds=seconds * random.uniform(0.75, 1.25))  # noqa: S311 - spreads load
 
 
-def put_off(lease: Lease, *, error: str, now: datetime.datetime) -> None:
-    """Let the job wait for another try, or bury it when it has had all its tries."""
-    if lease.attempts >= lease.kind.max_attempts:
+def put_off(
+    lease: Lease,
+    *,
+    error: str,
+    now: datetime.datetime,
+    counts: bool = True,
+    due_at: datetime.datetime | None = None,
+) -> None:
+    """Let the job wait for another try, or bury it when it has had all its tries.
+
+    What is no fault of the job's (`counts=False`: Stripe's budget is used up, Stripe is away) takes no try
+    away, however often it happens.
+    """
+    if counts and lease.attempts >= lease.kind.max_attempts:
         bury(lease, error=error, now=now)
         return
     held = Job.objects.filter(id=lease.job_id, fence=lease.fence, state=Job.State.RUNNING)
+    excused = {} if counts else {"attempts": F("attempts") - 1, "put_offs": F("put_offs") + 1}
     try:
         with transaction.atomic():
             held.update(
                 state=Job.State.WAITING,
-                due_at=now + retry_delay(lease.attempts),
+                due_at=due_at or now + retry_delay(lease.attempts),
                 leased_until=None,
                 last_error=error[:300],
+                **excused,
             )
     except IntegrityError:  # the same work was asked for again meanwhile: that job carries on
         held.update(
@@ -178,7 +193,9 @@ def replay(*, now: datetime.datetime, name: str | None = None, job_ids: list[int
         row = Job.objects.filter(id=job_id, state=Job.State.DEAD)
         try:
             with transaction.atomic():
-                replayed += row.update(state=Job.State.WAITING, attempts=0, due_at=now, finished_at=None)
+                replayed += row.update(
+                    state=Job.State.WAITING, attempts=0, put_offs=0, due_at=now, finished_at=None
+                )
         except IntegrityError:
             row.update(state=Job.State.DONE, last_error="joined a newer job")
     return replayed

@@ -53,7 +53,8 @@ from web.payments.snapshots import CardFacts, IntentSnapshot, Source
 from web.payments.states import CANCELLABLE, FINAL, PAYMENT_EDGES, CartState, PaymentState
 
 SHORTEST_BETWEEN_READS = datetime.timedelta(seconds=1)
-# Stripe keeps an intent open for ever; a customer who has not paid for a day has left.
+# Stripe keeps an intent open for ever; a customer who has not paid for a day has left. A business may say
+# otherwise (PaymentSettings.abandoned_after_hours).
 ABANDONED_AFTER = datetime.timedelta(hours=24)
 
 
@@ -324,13 +325,20 @@ def request_read(*, payment_id: int, now: datetime.datetime, priority: int = PER
 def check_again(*, limit: int, now: datetime.datetime) -> int:
     """Queue the next step for payments that have been silent for too long; return how many.
 
-    One that has waited for its customer for a day is given up: its cancellation is asked for, and the cart
+    One that has waited for its customer for too long is given up: its cancellation is asked for, and the cart
     is free once Stripe says so. Dying in between costs one round: the payment is due again.
     """
     due = _put_off_checks(limit=limit, now=now)
-    for payment in due:
-        is_idle = payment.state in (PaymentState.AWAITING, PaymentState.DECLINED)
-        if is_idle and now - payment.state_changed_at > ABANDONED_AFTER:
+    idle = [one for one in due if one.state in (PaymentState.AWAITING, PaymentState.DECLINED)]
+    hours = dict(
+        PaymentSettings.objects.filter(business_id__in={one.business_id for one in idle}).values_list(
+            "business_id", "abandoned_after_hours"
+        )
+    )
+    for payment in idle:
+        own = hours.get(payment.business_id)
+        patience = ABANDONED_AFTER if own is None else datetime.timedelta(hours=own)
+        if now - payment.state_changed_at > patience:
             request_cancel(payment_id=payment.id, now=now, actor=history.WORKER)
     return len(due)
 
