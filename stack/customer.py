@@ -31,6 +31,8 @@ class Payment:
     status_url: str
     cart: str
     status: dict[str, Any] = field(default_factory=dict)
+    client_secret: str = ""  # a page keeps both as long as it is open
+    publishable_key: str = ""
 
     @property
     def id(self) -> str:
@@ -97,8 +99,11 @@ class Customer:
 
     def press_pay(self, cart: str) -> Payment:
         """Ask for the payment, as the page does when Pay is pressed."""
-        page = self._page(f"/checkout/?cart={cart}")
-        found = _CONFIG.search(page)
+        return self.send(self.form(cart))
+
+    def form(self, cart: str) -> dict[str, Any]:
+        """Open the checkout page and return what its script would send when Pay is pressed."""
+        found = _CONFIG.search(self._page(f"/checkout/?cart={cart}"))
         if found is None:
             raise Unexpected("a checkout page without its script's data")
         config = json.loads(html.unescape(found[1]))
@@ -107,8 +112,20 @@ class Customer:
             "form_token": config["form_token"],
             "expected_total": config["expected_total"],
         }
-        answer = self._again_until_heard("POST", config["intent_url"], json=body)
-        return Payment(answer["status_url"], cart)
+        return {"url": config["intent_url"], "body": body}
+
+    def send(self, form: dict[str, Any]) -> Payment:
+        """Send a page's form; the same one again is harmless."""
+        answer = self._again_until_heard("POST", form["url"], json=form["body"])
+        return Payment(answer["status_url"], form["body"]["cart"])
+
+    def check(self, payment: Payment) -> None:
+        """Tell the site that the customer came back from Stripe."""
+        self._again_until_heard("POST", f"{payment.status_url}check/", json={})
+
+    def cancel(self, payment: Payment) -> None:
+        """Ask for the payment to be cancelled."""
+        self._again_until_heard("POST", f"{payment.status_url}cancel/", json={})
 
     def wait_for_the_form(self, payment: Payment) -> Payment:
         """Follow the payment until the page has its client secret."""
@@ -119,7 +136,7 @@ class Customer:
 
     def pay(self, payment: Payment, card: str) -> str:
         """Confirm at Stripe with a test card, as Stripe.js does; return "" or the decline code."""
-        secret = payment.status["client_secret"]
+        secret = payment.client_secret
         response = requests.post(
             f"{self._stripe}/v1/payment_intents/{secret.partition('_secret_')[0]}/confirm",
             data={
@@ -127,12 +144,12 @@ class Customer:
                 "payment_method": card,
                 "return_url": self._site + f"/checkout/?cart={payment.cart}",
             },
-            headers={"Authorization": f"Bearer {payment.status['publishable_key']}"},
+            headers={"Authorization": f"Bearer {payment.publishable_key}"},
             timeout=30,
         )
         if response.status_code not in (200, 402):
             raise Unexpected(f"confirming at Stripe: {response.status_code} {response.text[:200]}")
-        self._again_until_heard("POST", f"{payment.status_url}check/", json={})
+        self.check(payment)
         error = response.json().get("error") or {}
         return str(error.get("decline_code") or error.get("code") or "")
 
@@ -149,6 +166,8 @@ class Customer:
         deadline = time.monotonic() + PATIENCE_SECONDS
         while True:
             payment.status = self._again_until_heard("GET", payment.status_url)
+            payment.client_secret = payment.status.get("client_secret") or payment.client_secret
+            payment.publishable_key = payment.status.get("publishable_key") or payment.publishable_key
             if is_reached(payment.status):
                 return payment.status
             if time.monotonic() > deadline:

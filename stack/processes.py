@@ -518,7 +518,7 @@ def environment(
         "FIELD_ENCRYPTION_KEYS": given.get("FIELD_ENCRYPTION_KEYS") or fernet_key(),
         "STRIPE_API_BASE": sandbox_url,
         "STRIPE_JS_URL": f"{sandbox_url}/stripe.js",
-        "EMAIL_URL": f"filemail://{mail_dir}",
+        "EMAIL_URL": f"filemail:///{mail_dir}",  # three slashes, then the path: with two it would be relative
         "PUBLIC_ORIGIN": f"http://{{host}}:{web_port}",
         "ALLOWED_HOSTS": "localhost,.localhost,127.0.0.1,[::1]",
         "PYTHONUNBUFFERED": "1",

@@ -21,6 +21,7 @@ from tasks import limits
 from tasks.handlers import HANDLERS
 from tasks.terminal import LOOKS_AT_ONCE, look_at_readers
 from tasks.webhooks import drain_inbox
+from web.core import faultpoints
 from web.payments import jobs
 from web.payments.bell import DRAIN_TASK, bell
 from web.payments.jobs import LEDGER_QUEUES, Lease, LeaseLost, Queue, TryAgain
@@ -53,6 +54,8 @@ def drain(*, queue: str, **_: object) -> None:
             return
         if len(leases) == limit and queue in backlog.due_queues(now=timezone.now()):
             bell.ring(queue)
+        if leases:
+            faultpoints.reach(faultpoints.JOB_CLAIMED)
         for lease in leases:
             run(lease)
     bell.ring(queue)

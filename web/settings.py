@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import environ
+from django.core.exceptions import ImproperlyConfigured
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
@@ -18,6 +19,10 @@ SECRET_KEY = env.str("SECRET_KEY")
 FIELD_ENCRYPTION_KEYS: list[str] = env.list("FIELD_ENCRYPTION_KEYS")
 # True on a developer's machine: cookies over plain http, mail to a folder.
 PAYDESK_LOCAL = env.bool("PAYDESK_LOCAL", default=False)
+# Tests only: a folder of files that arm faults between two steps (core/faultpoints.py).
+FAULT_DIR = env.str("PAYDESK_FAULT_DIR", default="")
+if FAULT_DIR and not PAYDESK_LOCAL:
+    raise ImproperlyConfigured("PAYDESK_FAULT_DIR lets processes die on purpose: it needs PAYDESK_LOCAL.")
 
 # --- servers ----------------------------------------------------------------------------------------
 DATABASES: dict[str, dict[str, Any]] = {"default": env.db_url("DATABASE_URL")}

@@ -21,6 +21,7 @@ from django.conf import settings
 
 from tasks import limits
 from tasks.snapshots import UnknownShape
+from web.core import faultpoints
 from web.payments.crypto import unseal
 from web.payments.jobs import TryAgain
 from web.payments.models import StripeAccount
@@ -105,6 +106,7 @@ def write(
     object of a snapshot as it is now: a replayed answer proves only that it exists.
     """
     answer: Answer[S]
+    faultpoints.reach(faultpoints.ATTEMPT_BEGUN)
     try:
         thing = call()
     except limits.TurnedAway as reason:
@@ -113,6 +115,7 @@ def write(
         answer = judged(error)
     else:
         answer = _done(thing, shown, read_again)
+    faultpoints.reach(faultpoints.STRIPE_ANSWERED)
     log.info(
         "stripe.answered",
         verdict=answer.verdict.value,

@@ -21,6 +21,7 @@ from web.checkout import cookies, reading
 from web.checkout.conditional import facts
 from web.checkout.refusals import MethodNotAllowed, json_only
 from web.checkout.words import words_for
+from web.core import faultpoints
 from web.core.tenancy import TenantRequest, business_required, may
 from web.payments import history
 from web.payments.models import Payment
@@ -95,6 +96,7 @@ def _request_payment(request: TenantRequest) -> HttpResponse:
         actor=_actor(request),
         created_by=request.profile if may(request) else None,
     )
+    faultpoints.reach(faultpoints.PAYMENT_REQUESTED)
     response = _accepted(requested.payment)
     if not known_key:
         cookies.remember_payer_key(response, key)

@@ -10,6 +10,7 @@ from itertools import groupby
 import structlog
 from django.db import connection, transaction
 
+from web.core import faultpoints
 from web.payments import history
 from web.payments.bell import bell
 from web.payments.jobs import Queue
@@ -65,6 +66,7 @@ def store(*, account_id: int, event: Arrived, now: datetime.datetime) -> bool:
             ],
         )
         is_new = bool(cursor.rowcount == 1)
+    faultpoints.reach(faultpoints.EVENT_STORED)
     if is_new:
         transaction.on_commit(lambda: bell.ring(Queue.WEBHOOKS))
     return is_new

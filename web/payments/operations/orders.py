@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 
+from web.core import faultpoints
 from web.payments import history
 from web.payments.jobs import SEND_RECEIPT, enqueue
 from web.payments.locks import Sale
@@ -79,4 +80,5 @@ def make(sale: Sale, *, now: datetime.datetime, actor: str) -> Order:
     enqueue(
         SEND_RECEIPT, business_id=order.business_id, now=now, order_id=order.id, dedup_key=f"order:{order.id}"
     )
+    faultpoints.reach(faultpoints.ORDER_MADE)
     return order

@@ -16,6 +16,7 @@ from django.urls import reverse
 from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 
+from web.core import faultpoints
 from web.core.models import Business
 from web.payments import history, jobs
 from web.payments.jobs import Lease
@@ -95,6 +96,7 @@ def send(*, order_id: int, lease: Lease) -> None:
     if not receipt.sent_to or receipt.sent_at is not None:
         jobs.complete(lease, now=timezone.now())
         return
+    faultpoints.reach(faultpoints.RECEIPT_RENDERED)
     business = receipt.order.business
     message = EmailMultiAlternatives(
         subject=receipt.subject,
@@ -105,6 +107,7 @@ def send(*, order_id: int, lease: Lease) -> None:
     )
     message.attach_alternative(receipt.html, "text/html")
     message.send()
+    faultpoints.reach(faultpoints.RECEIPT_SENT)
     _note_sent(receipt, lease=lease, now=timezone.now())
 
 

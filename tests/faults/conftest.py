@@ -1,0 +1,46 @@
+"""One running Paydesk for all faults that processes have; what is only raced or cut runs in this process.
+
+Whatever a test broke is mended after it; then all must become quiet, and our books and Stripe's must agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pytest_django import Settings
+
+from tests import produced
+from tests.faults import house as houses
+from tests.faults.house import House
+from tests.faults.points import Points
+from tests.integration.conftest import at_stripe, sandbox  # noqa: F401 - fixtures
+
+
+@pytest.fixture(scope="session")
+def _house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    with pytest.MonkeyPatch.context() as environment:
+        # Servers of its own, not the session's: they are going to be killed.
+        for name in ("DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "EMAIL_URL"):
+            environment.delenv(name, raising=False)
+        with houses.opened(tmp_path_factory.mktemp("points")) as running:
+            yield running
+            produced.keep(running.stack.urls.sandbox)
+
+
+@pytest.fixture
+def house(_house: House) -> Iterator[House]:
+    """A healthy house; after the test it is mended, becomes quiet, and its books must agree."""
+    _house.healthy()
+    yield _house
+    _house.healthy()
+    _house.agree()
+
+
+@pytest.fixture
+def points(settings: Settings, tmp_path: Path) -> Points:
+    """The named points of this very process."""
+    folder = tmp_path / "points"
+    settings.FAULT_DIR = str(folder)
+    return Points(folder)
