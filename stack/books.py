@@ -28,6 +28,7 @@ Row = dict[str, Any]
 IN_HUNDREDS = frozenset({"isk", "ugx"})  # Stripe counts them in hundredths, which nobody has
 COMMITTED = (
     "requested", "unknown", "awaiting", "declined", "processing", "authorised", "cancelling", "succeeded",
+    "reserved",
 )  # fmt: skip
 # What waits for a customer may wait; these wait for us or for Stripe, and not for long.
 IN_BETWEEN = ("requested", "unknown", "processing", "cancelling")
@@ -268,15 +269,18 @@ def _orphaned_intents(books: Books) -> None:
 
 @_invariant
 def _refunds_within_the_payment(books: Books) -> None:
-    """Find payments of which more is given back than came in, by our rows or by Stripe's."""
+    """Find payments of which more is given back than came in, by our rows or by Stripe's.
+
+    What Stripe reports beyond that (a refund made in its dashboard) is kept apart, and counts for neither.
+    """
     books.report_rows(
         "refunds_exceed_the_payment",
         """
         SELECT format('payment %s', payment.id) AS about, payment.currency,
-               sum(refund.amount_minor) - payment.amount_received_minor AS at_risk
+               sum(refund.amount_minor) - payment.amount_received_minor - payment.refunded_beyond_minor AS at_risk
         FROM payments_refund AS refund JOIN payments_payment AS payment ON payment.id = refund.payment_id
-        WHERE refund.state NOT IN ('failed', 'cancelled')
-        GROUP BY payment.id HAVING sum(refund.amount_minor) > payment.amount_received_minor
+        WHERE refund.state NOT IN ('failed', 'cancelled') GROUP BY payment.id
+        HAVING sum(refund.amount_minor) > payment.amount_received_minor + payment.refunded_beyond_minor
         """,
     )
     for theirs in books.stripe.values():
@@ -296,18 +300,34 @@ def _refunds_within_the_payment(books: Books) -> None:
 
 @_invariant
 def _reserved_refunds(books: Books) -> None:
-    """Hold what a payment reserves for refunds against its refunds."""
-    books.report_rows(
-        "a_payment_reserves_another_amount_than_its_refunds",
-        """
-        SELECT format('payment %s: %s for %s', payment.id, payment.refunded_minor, coalesce(sum(
-                   refund.amount_minor) FILTER (WHERE refund.state NOT IN ('failed', 'cancelled')), 0)) AS about,
-               payment.currency, payment.refunded_minor AS at_risk
+    """Hold what a payment reserves for refunds, and says was returned, against its refunds."""
+    sums = """
+        SELECT format('payment %s: %s for %s', payment.id, {counted}, coalesce(sum(refund.amount_minor) FILTER (
+                   WHERE {which}), 0)) AS about, payment.currency, {counted} AS at_risk
         FROM payments_payment AS payment LEFT JOIN payments_refund AS refund ON refund.payment_id = payment.id
         GROUP BY payment.id
-        HAVING payment.refunded_minor <> coalesce(
-            sum(refund.amount_minor) FILTER (WHERE refund.state NOT IN ('failed', 'cancelled')), 0)
-        """,
+        HAVING {counted} <> coalesce(sum(refund.amount_minor) FILTER (WHERE {which}), 0)
+    """
+    books.report_rows(
+        "a_payment_reserves_another_amount_than_its_refunds",
+        sums.format(
+            counted="payment.refunded_minor + payment.refunded_beyond_minor",
+            which="refund.state NOT IN ('failed', 'cancelled')",
+        ),
+    )
+    books.report_rows(
+        "a_payment_returned_another_amount_than_its_refunds",
+        sums.format(counted="payment.returned_minor", which="refund.state = 'succeeded'"),
+    )
+
+
+@_once_quiet
+def _refunds_in_between(books: Books) -> None:
+    """Find refunds that nobody carries on with."""
+    books.report_rows(
+        "a_refund_is_stuck_in_between",
+        "SELECT format('refund %s is %s', id, state) AS about, amount_minor AS at_risk, currency"
+        " FROM payments_refund WHERE state IN ('requested', 'submitting', 'unknown')",
     )
 
 
@@ -373,6 +393,7 @@ def _paid_and_ordered(books: Books) -> None:
         FROM payments_payment AS payment
         LEFT JOIN payments_cart AS cart ON cart.reference = payment.cart_reference AND cart.state = 'frozen'
         WHERE payment.state = 'succeeded' AND payment.order_id IS NULL AND cart.id IS NULL
+              AND NOT payment.is_released
         """,
     )
     books.report_rows(
@@ -380,7 +401,7 @@ def _paid_and_ordered(books: Books) -> None:
         """
         SELECT format('cart %s', cart.reference) AS about, cart.currency, cart.frozen_total_minor AS at_risk
         FROM payments_cart AS cart JOIN payments_payment AS payment ON payment.cart_reference = cart.reference
-        WHERE cart.state = 'frozen' AND payment.state = 'succeeded'
+        WHERE cart.state = 'frozen' AND payment.state = 'succeeded' AND NOT payment.is_released
         GROUP BY cart.id HAVING sum(payment.amount_minor) >= cart.frozen_total_minor
         """,
     )
@@ -406,7 +427,7 @@ def _carts_and_orders(books: Books) -> None:
                       coalesce(sum(payment.amount_minor), 0)) AS about, cart.currency,
                abs(cart.committed_minor - coalesce(sum(payment.amount_minor), 0)) AS at_risk
         FROM payments_cart AS cart LEFT JOIN payments_payment AS payment
-             ON payment.cart_reference = cart.reference AND payment.state = ANY (%s)
+             ON payment.cart_reference = cart.reference AND payment.state = ANY (%s) AND NOT payment.is_released
         GROUP BY cart.id HAVING cart.committed_minor <> coalesce(sum(payment.amount_minor), 0)
         """,
         list(COMMITTED),
@@ -504,14 +525,15 @@ def _in_between(books: Books) -> None:
         SELECT format('cart %%s', reference) AS about, frozen_total_minor AS at_risk, currency
         FROM payments_cart AS cart WHERE state = 'frozen' AND NOT EXISTS (
             SELECT 1 FROM payments_payment AS payment WHERE payment.cart_reference = cart.reference
-            AND (payment.state = ANY (%s) OR payment.state = 'held'))
+            AND (payment.state = ANY (%s) OR payment.state = 'held') AND NOT payment.is_released)
         """,
         list(COMMITTED),
     )
     books.report_rows(
         "a_live_payment_is_never_looked_at",
         "SELECT format('payment %%s is %%s', id, state) AS about, amount_minor AS at_risk, currency"
-        " FROM payments_payment WHERE next_check_at IS NULL AND state = ANY (%s) AND state <> 'succeeded'",
+        " FROM payments_payment WHERE next_check_at IS NULL AND state = ANY (%s)"
+        " AND state NOT IN ('succeeded', 'reserved')",
         list(COMMITTED),
     )
 

@@ -47,6 +47,11 @@ def sold(at_stripe: Make) -> Iterator[tuple[psycopg.Connection[Row], str, Stripe
             " AND indexname NOT LIKE '%_pkey'"
         ).fetchall():
             own.execute(f'DROP INDEX IF EXISTS "{row["indexname"]}"'.encode())
+        for row in own.execute(
+            "SELECT column_name AS name FROM information_schema.columns WHERE is_nullable = 'NO'"
+            " AND table_name = 'payments_refund' AND column_name <> 'id'"
+        ).fetchall():
+            own.execute(f'ALTER TABLE payments_refund ALTER COLUMN "{row["name"]}" DROP NOT NULL'.encode())
         yield own, f"acct_{at.slug}", at.books()
         own.rollback()
 
@@ -64,6 +69,8 @@ SQL = {
     "a_payment_succeeded_without_a_charge": f"UPDATE payments_payment SET state = 'succeeded' WHERE {OPEN}",
     "refunds_exceed_the_payment": "REFUND 99999 succeeded",
     "a_payment_reserves_another_amount_than_its_refunds": "UPDATE payments_payment SET refunded_minor = 5",
+    "a_payment_returned_another_amount_than_its_refunds": "UPDATE payments_payment SET returned_minor = 5",
+    "a_refund_is_stuck_in_between": "REFUND 5 submitting",
     "a_refund_is_not_at_stripe": "REFUND 5 succeeded",
     "an_order_is_not_covered_by_its_payments": "UPDATE payments_order SET total_minor = total_minor + 1",
     "an_order_was_charged_beyond_its_total": "UPDATE payments_order SET total_minor = total_minor - 1",
@@ -177,13 +184,19 @@ def test_a_stripe_refund_is_exactly_one_row(sold: tuple[psycopg.Connection[Row],
     }  # fmt: skip
     stripe = {account: {**theirs, "refunds": [refund]}}
     _break(own, "REFUND 5 succeeded")
-    own.execute("UPDATE payments_payment SET refunded_minor = 5 WHERE state = 'succeeded'")
+    own.execute(
+        "UPDATE payments_payment SET refunded_minor = 5, returned_minor = 5 WHERE state = 'succeeded'"
+    )
     assert books.compare(own, stripe) == []
     own.execute("UPDATE payments_refund SET amount_minor = 4")
-    own.execute("UPDATE payments_payment SET refunded_minor = 4 WHERE state = 'succeeded'")
+    own.execute(
+        "UPDATE payments_payment SET refunded_minor = 4, returned_minor = 4 WHERE state = 'succeeded'"
+    )
     assert [one.name for one in books.compare(own, stripe)] == ["a_refund_has_another_amount"]
     own.execute("UPDATE payments_refund SET amount_minor = 5, state = 'pending'")
-    own.execute("UPDATE payments_payment SET refunded_minor = 5 WHERE state = 'succeeded'")
+    own.execute(
+        "UPDATE payments_payment SET refunded_minor = 5, returned_minor = 0 WHERE state = 'succeeded'"
+    )
     assert [one.name for one in books.compare(own, stripe)] == ["a_refund_was_never_settled"]
     _break(own, "COPY payments_refund WHERE true")
     assert "a_stripe_refund_has_two_rows" in {one.name for one in books.compare(own, stripe)}
