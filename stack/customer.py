@@ -39,6 +39,11 @@ class Payment:
         return str(self.status["payment"])
 
     @property
+    def id_in_url(self) -> str:
+        """Its id before any status was asked for."""
+        return self.status_url.rstrip("/").rpartition("/")[2]
+
+    @property
     def state(self) -> str:
         return str(self.status.get("state", ""))
 
@@ -135,12 +140,24 @@ class Customer:
         return payment
 
     def pay(self, payment: Payment, card: str) -> str:
-        """Confirm at Stripe with a test card, as Stripe.js does; return "" or the decline code."""
-        secret = payment.client_secret
+        """Confirm at Stripe with a test card, as Stripe.js does, and come back; return "" or the decline code."""
+        declined = self.confirm(payment, card)
+        self.check(payment)
+        return declined
+
+    def confirm(self, payment: Payment, card: str) -> str:
+        """Give the card to Stripe and close the page; return "" or the decline code."""
+        answer = self.try_to_confirm(payment, card)
+        if answer.startswith("refused:"):
+            raise Unexpected(f"confirming at Stripe: {answer}")
+        return answer
+
+    def try_to_confirm(self, payment: Payment, card: str) -> str:
+        """Give the card to Stripe, which may take it no longer; return "", the decline code, or "refused: …"."""
         response = requests.post(
-            f"{self._stripe}/v1/payment_intents/{secret.partition('_secret_')[0]}/confirm",
+            f"{self._stripe}/v1/payment_intents/{payment.client_secret.partition('_secret_')[0]}/confirm",
             data={
-                "client_secret": secret,
+                "client_secret": payment.client_secret,
                 "payment_method": card,
                 "return_url": self._site + f"/checkout/?cart={payment.cart}",
             },
@@ -148,8 +165,7 @@ class Customer:
             timeout=30,
         )
         if response.status_code not in (200, 402):
-            raise Unexpected(f"confirming at Stripe: {response.status_code} {response.text[:200]}")
-        self.check(payment)
+            return f"refused: {response.status_code} {response.text[:200]}"
         error = response.json().get("error") or {}
         return str(error.get("decline_code") or error.get("code") or "")
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,7 +16,7 @@ import psycopg
 import requests
 from psycopg.rows import dict_row
 
-from stack import books, demo
+from stack import books, demo, quiet
 from stack.customer import Customer, Payment
 from stack.demo import ACCOUNT, GOOD_CARD, Studio
 from stack.processes import Stack
@@ -139,16 +138,7 @@ class House:
 
     def hurry(self) -> None:
         """Let time pass: what waits for another try is due, and the leases of the dead have run out."""
-        self.rows("UPDATE payments_job SET due_at = now() WHERE state = 'waiting' AND due_at > now()")
-        self.rows("UPDATE payments_inboxevent SET due_at = now() WHERE state = 'received' AND due_at > now()")
-        self.rows("UPDATE payments_payment SET next_check_at = now() WHERE next_check_at > now()")
-        for row in self.rows("SELECT id, worker FROM payments_job WHERE state = 'running'"):
-            if not is_alive(row["worker"]):
-                self.rows(
-                    "UPDATE payments_job SET leased_until = now() WHERE id = %s AND worker = %s",
-                    row["id"],
-                    row["worker"],
-                )
+        quiet.hurry(self.stack.urls.database)
 
     def until(self, is_so: Callable[[], Any], what: str) -> None:
         """Wait for something that must come."""
@@ -166,26 +156,11 @@ class House:
 
     def agree(self) -> None:
         """Wait until all is quiet, time passing fast, and assert that the books agree."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while True:
-            found = books.check(
-                self.stack.urls.database, self.stack.urls.sandbox, [ACCOUNT], mail_dir=self.stack.mail_dir
-            )
-            if not found:
-                return
-            assert time.monotonic() < deadline, "\n".join(map(str, found))
-            self.hurry()
-            time.sleep(0.5)
-
-
-def is_alive(worker: str) -> bool:
-    """Tell whether the process that a claim names (host:process:thread) still runs."""
-    pid = worker.split(":")[1]
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return False
-    return Path(f"/proc/{pid}/stat").read_text().rsplit(")")[-1].split()[0] != "Z"
+        urls = self.stack.urls
+        found = quiet.until_the_books_agree(
+            urls.database, urls.sandbox, [ACCOUNT], seconds=PATIENCE_SECONDS, mail_dir=self.stack.mail_dir
+        )
+        assert not found, "\n".join(map(str, found))
 
 
 @contextlib.contextmanager
