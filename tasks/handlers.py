@@ -28,6 +28,7 @@ HANDLERS: dict[str, Callable[..., Result]] = {
     jobs.CREATE_CARD_SETUP.name: cards.create_card_setup,
     jobs.READ_CARD_SETUP.name: cards.read_card_setup,
     jobs.DETACH_CARD.name: cards.detach_card,
+    jobs.ASK_BULK_REFUND.name: refunds.ask_bulk_refund,
     jobs.SEND_RECEIPT.name: receipts.send_receipt,
 }
 

@@ -14,7 +14,7 @@ from tasks.gateway.stripe_api import StripeRefused
 from web.payments import jobs
 from web.payments.jobs import Lease, TryAgain
 from web.payments.models import Attempt, Payment, Refund
-from web.payments.operations import attempts, refund_attempts, refunds
+from web.payments.operations import attempts, bulk_refunds, refund_attempts, refunds
 from web.payments.snapshots import Answer, RefundSnapshot, Verdict
 
 
@@ -102,3 +102,8 @@ def import_refunds(*, payment_id: int, lease: Lease) -> None:
     for snapshot in reversed(found):  # as they were made
         refunds.settle(account_id=payment.account.id, snapshot=snapshot, now=now)
     jobs.complete(lease, now=now)
+
+
+def ask_bulk_refund(*, bulk_refund_id: int, lease: Lease) -> None:
+    """Ask for the refunds of a few orders of a bulk refund; what is left asks for itself again."""
+    bulk_refunds.ask_some(bulk_refund_id=bulk_refund_id, lease=lease, now=timezone.now())

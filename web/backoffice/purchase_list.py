@@ -41,7 +41,9 @@ def purchase_list(request: MemberRequest) -> HttpResponse:
         "rows": [(order, status_of(order)) for order in page.orders],
         "is_narrowed": bool(filters),
         "query": f"{asked.urlencode()}&" if asked else "",
-        "attention": purchases.attention(request.business) if is_first and not filters else None,
+        "attention": purchases.attention(request.business, now=timezone.now())
+        if is_first and not filters
+        else None,
         "totals": finding.totals(request.business, filters) if "totals" in request.GET else None,
     }
     # A refused filter narrows nothing, and the page says so beside it.

@@ -6,6 +6,7 @@ from django.http import Http404, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
+from web.backoffice.refunds import refunds_context
 from web.core.groups import Group
 from web.core.tenancy import MemberRequest, staff_required
 from web.payments.queries import purchases
@@ -22,5 +23,6 @@ def purchase(request: MemberRequest, number: str) -> HttpResponse:
         "order": order,
         "payments": purchases.payments_of(request.business, order.cart_reference),
         "timeline": purchases.timeline(request.business, order.cart_reference),
+        **refunds_context(request, order),
     }
     return render(request, "backoffice/purchase.html", context)

@@ -2,13 +2,21 @@
 
 from django.urls import URLPattern, URLResolver, path
 
-from web.backoffice import purchase_list, purchases, settings_page
+from web.backoffice import purchase_list, purchases, refunds, settings_page
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("purchases/", purchase_list.purchase_list, name="purchases"),
     path("purchases/totals/", purchase_list.totals, name="purchases_totals"),
     path("purchases/export/", purchase_list.export, name="purchases_export"),
+    path("purchases/refunds/", refunds.bulk, name="bulk_refunds"),
+    path("purchases/refunds/<uuid:bulk_id>/", refunds.bulk_progress, name="bulk_refund"),
+    path("purchases/refunds/<uuid:bulk_id>/resume/", refunds.bulk_resume, name="bulk_refund_resume"),
+    path("purchases/refunds/<uuid:refund_id>/withdraw/", refunds.withdraw, name="withdraw_refund"),
+    path("purchases/payments/<uuid:payment_id>/refund/", refunds.refund_payment, name="refund_payment"),
+    path("purchases/payments/<uuid:payment_id>/attach/", refunds.attach_payment, name="attach_payment"),
     path("purchases/<str:number>/", purchases.purchase, name="purchase"),
+    path("purchases/<str:number>/refund/", refunds.refund_order, name="refund_order"),
+    path("purchases/<str:number>/refunds/", refunds.refunds_of_order, name="order_refunds"),
     path("settings/", settings_page.settings_page, name="settings"),
     path("settings/stripe/", settings_page.save_keys, name="settings_keys"),
     path("settings/stripe/state/", settings_page.account_state, name="settings_account_state"),

@@ -17,6 +17,7 @@ class Group(StrEnum):
     LOCATIONS = "locations"
     PURCHASES = "purchases"
     CUSTOMER = "customer"
+    REFUNDS = "refunds"  # ours: to give money back; seeing purchases is another right
     SETTINGS = "settings"  # ours: keys, taxes, readers and policies of payments
 
 

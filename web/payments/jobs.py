@@ -62,6 +62,8 @@ VERIFY_ACCOUNT = JobKind(
 SUBMIT_REFUND = JobKind("submit_refund", Queue.REFUNDS, arguments=("refund_id",))
 READ_REFUND = JobKind("read_refund", Queue.REFUNDS, arguments=("refund_id",))
 IMPORT_REFUNDS = JobKind("import_refunds", Queue.REFUNDS, arguments=("payment_id",))
+# Asking is work on the database; what it asks for is sent by the jobs of each refund.
+ASK_BULK_REFUND = JobKind("ask_bulk_refund", Queue.ORDERS, arguments=("bulk_refund_id",))
 SERVE_READER = JobKind("serve_reader", Queue.TERMINAL, arguments=("reader_id",))
 CANCEL_ON_READER = JobKind("cancel_on_reader", Queue.TERMINAL, arguments=("reader_action_id",))
 CAPTURE_INTENT = JobKind("capture_intent", Queue.TERMINAL, arguments=("payment_id",))

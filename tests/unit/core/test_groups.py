@@ -16,6 +16,7 @@ def test_every_group_exists_after_migrate() -> None:
         "schedule",
         "locations",
         "purchases",
+        "refunds",
         "customer",
         "settings",
     }

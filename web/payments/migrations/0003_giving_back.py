@@ -69,7 +69,7 @@ CREATE CONSTRAINT TRIGGER a_payment_is_the_sum_of_its_refunds AFTER UPDATE ON pa
           OR OLD.returned_minor IS DISTINCT FROM NEW.returned_minor)
     EXECUTE FUNCTION paydesk_guard_refund_sums();
 """
-NEVER_DELETED = ("refundline", "dispute", "bulkrefund")
+NEVER_DELETED = ("refundline", "dispute", "bulkrefund", "bulkrefundorder")
 GUARDS = "\n".join(
     [
         "DROP TRIGGER refund_moves_along_its_edges ON payments_refund;",
@@ -178,37 +178,37 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="orderline",
             name="refunded_minor",
-            field=models.BigIntegerField(default=0),
+            field=models.BigIntegerField(db_default=0, default=0),
         ),
         migrations.AddField(
             model_name="orderline",
             name="refunded_quantity",
-            field=models.PositiveSmallIntegerField(default=0),
+            field=models.PositiveSmallIntegerField(db_default=0, default=0),
         ),
         migrations.AddField(
             model_name="payment",
             name="is_released",
-            field=models.BooleanField(default=False),
+            field=models.BooleanField(db_default=False, default=False),
         ),
         migrations.AddField(
             model_name="payment",
             name="received_currency",
-            field=models.CharField(blank=True, max_length=3),
+            field=models.CharField(blank=True, db_default="", default="", max_length=3),
         ),
         migrations.AddField(
             model_name="payment",
             name="refunded_beyond_minor",
-            field=models.BigIntegerField(default=0),
+            field=models.BigIntegerField(db_default=0, default=0),
         ),
         migrations.AddField(
             model_name="payment",
             name="returned_minor",
-            field=models.BigIntegerField(default=0),
+            field=models.BigIntegerField(db_default=0, default=0),
         ),
         migrations.AddField(
             model_name="refund",
             name="checks",
-            field=models.PositiveSmallIntegerField(default=0),
+            field=models.PositiveSmallIntegerField(db_default=0, default=0),
         ),
         migrations.AddField(
             model_name="refund",
@@ -220,6 +220,7 @@ class Migration(migrations.Migration):
             name="origin",
             field=models.CharField(
                 choices=[("paydesk", "Asked for here"), ("stripe", "Made at Stripe")],
+                db_default="paydesk",
                 default="paydesk",
                 max_length=8,
             ),
@@ -458,6 +459,54 @@ class Migration(migrations.Migration):
                     models.Q(("quantity__gt", 0), ("amount_minor__gt", 0), _connector="OR"),
                 ),
                 name="a_refund_line_gives_something_back",
+            ),
+        ),
+        migrations.CreateModel(
+            name="BulkRefundOrder",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[("waiting", "Waiting"), ("asked", "Asked for"), ("refused", "Refused")],
+                        default="waiting",
+                        max_length=10,
+                    ),
+                ),
+                ("code", models.CharField(blank=True, max_length=60)),
+                ("settled_at", models.DateTimeField(null=True)),
+                (
+                    "bulk",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="orders",
+                        to="payments.bulkrefund",
+                    ),
+                ),
+                (
+                    "order",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="payments.order"
+                    ),
+                ),
+            ],
+            options={"ordering": ["id"]},
+        ),
+        migrations.AddIndex(
+            model_name="bulkrefundorder",
+            index=models.Index(
+                condition=models.Q(("state", "waiting")), fields=["bulk", "id"], name="bulk_refund_waiting"
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="bulkrefundorder",
+            constraint=models.UniqueConstraint(
+                fields=("bulk", "order"), name="a_bulk_refund_names_an_order_once"
             ),
         ),
         migrations.RunSQL(GUARDS, UNDO),

@@ -60,7 +60,7 @@ class Migration(migrations.Migration):
             name='AuditEntry',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('action', models.CharField(choices=[('settings.changed', 'Settings changed'), ('taxes.changed', 'Taxes changed'), ('keys.entered', 'Stripe keys entered'), ('keys.tested', 'Connection tested'), ('keys.decided', 'Stripe answered about the keys'), ('webhook.secret_added', 'Webhook secret added'), ('limits.changed', 'Limits changed'), ('purchases.exported', 'Purchases exported'), ('reconciliation.exported', 'Reconciliation exported'), ('receipt.resent', 'Receipt sent again'), ('person.erased', 'Personal data erased'), ('shift.closed', 'Shift closed')], max_length=40)),
+                ('action', models.CharField(choices=[('settings.changed', 'Settings changed'), ('taxes.changed', 'Taxes changed'), ('keys.entered', 'Stripe keys entered'), ('keys.tested', 'Connection tested'), ('keys.decided', 'Stripe answered about the keys'), ('webhook.secret_added', 'Webhook secret added'), ('limits.changed', 'Limits changed'), ('purchases.exported', 'Purchases exported'), ('reconciliation.exported', 'Reconciliation exported'), ('receipt.resent', 'Receipt sent again'), ('person.erased', 'Personal data erased'), ('bulk_refund.asked', 'Refund of many orders asked for'), ('bulk_refund.resumed', 'Refund of many orders resumed'), ('shift.closed', 'Shift closed')], max_length=40)),
                 ('subject', models.CharField(blank=True, max_length=100)),
                 ('changes', models.JSONField(default=dict)),
                 ('actor', models.CharField(max_length=40)),

@@ -14,7 +14,7 @@ from web.payments.models.order import Order, OrderLine, Receipt
 from web.payments.models.payment import HeldReason, Method, Payment, PaymentEvent
 from web.payments.models.profile_data import ProfilePaymentData
 from web.payments.models.reader import ConnectionToken, Reader, ReaderAction, StripeLocation
-from web.payments.models.refund import BulkRefund, Refund, RefundLine
+from web.payments.models.refund import BulkRefund, BulkRefundOrder, Refund, RefundLine
 from web.payments.models.settings import PaymentSettings, StripeAccount, WebhookSecret
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "BalanceCursor",
     "BalanceEntry",
     "BulkRefund",
+    "BulkRefundOrder",
     "Card",
     "CardSetup",
     "Cart",

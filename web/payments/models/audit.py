@@ -23,6 +23,8 @@ class AuditEntry(models.Model):
         RECONCILIATION_EXPORTED = "reconciliation.exported", _("Reconciliation exported")
         RECEIPT_RESENT = "receipt.resent", _("Receipt sent again")
         PERSON_ERASED = "person.erased", _("Personal data erased")
+        BULK_REFUND_ASKED = "bulk_refund.asked", _("Refund of many orders asked for")
+        BULK_REFUND_RESUMED = "bulk_refund.resumed", _("Refund of many orders resumed")
         SHIFT_CLOSED = "shift.closed", _("Shift closed")
 
     business = models.ForeignKey(Business, on_delete=models.PROTECT, related_name="audit")

@@ -90,8 +90,8 @@ class OrderLine(models.Model):
     sales_tax_minor = minor_field()
     additional_tax_minor = minor_field()
     # What refunds by item have reserved of this line, under its sale's lock (a failed one gives it back).
-    refunded_quantity = models.PositiveSmallIntegerField(default=0)
-    refunded_minor = minor_field(default=0)
+    refunded_quantity = models.PositiveSmallIntegerField(default=0, db_default=0)
+    refunded_minor = minor_field(default=0, db_default=0)
 
     class Meta:
         ordering = ["id"]

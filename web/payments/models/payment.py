@@ -26,6 +26,9 @@ class Method(models.TextChoices):
     NO_CHARGE = "no_charge", _("No charge")
 
 
+WITHOUT_MONEY = frozenset({Method.COMPLIMENTARY, Method.NO_CHARGE})  # nothing came in, nothing can go back
+
+
 class HeldReason(models.TextChoices):
     """Why money that came in waits for a person."""
 
@@ -57,15 +60,19 @@ class Payment(models.Model):
     amount_received_minor = minor_field(default=0)
     # What the customer added on the reader: part of what was received, on top of what was asked for.
     reader_tip_minor = minor_field(default=0)
-    received_currency = models.CharField(max_length=3, blank=True)  # where it is not the one asked for
+    received_currency = models.CharField(
+        max_length=3, blank=True, default="", db_default=""
+    )  # where it is not the one asked for
     # Refunds asked for and not failed: reserved under this row's lock before anything is sent. The checks below
     # bind what we ask for; what Stripe reports beyond that is kept beside it (refunded_beyond_minor), never refused.
     refunded_minor = minor_field(default=0)
-    refunded_beyond_minor = minor_field(default=0)
-    returned_minor = minor_field(default=0)  # of these, what certainly went back: refunds that succeeded
+    refunded_beyond_minor = minor_field(default=0, db_default=0)
+    returned_minor = minor_field(
+        default=0, db_default=0
+    )  # of these, what certainly went back: refunds that succeeded
     # Its money was given back before there was an order: it no longer counts for its cart, even if the bank
     # sends the refund back later.
-    is_released = models.BooleanField(default=False)
+    is_released = models.BooleanField(default=False, db_default=False)
 
     reader = models.ForeignKey(
         "payments.Reader", on_delete=models.PROTECT, null=True, related_name="payments"

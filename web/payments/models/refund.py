@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from web.core.models import Business, Item, Profile
 from web.payments.models.base import currency_field, is_lower_case_currency, minor_field
-from web.payments.models.order import OrderLine
+from web.payments.models.order import Order, OrderLine
 from web.payments.models.payment import Payment
 from web.payments.money import Money
 from web.payments.states import REFUND_OPEN, REFUND_UNDER_WAY, RefundState
@@ -20,7 +20,7 @@ class BulkRefund(models.Model):
     """One decision for many orders: all that sold an item, such as a class that does not take place.
 
     A job asks for one order after the other. Whatever dies, asking again finds what was asked for already: each
-    order's form token is derived from this row's id.
+    order's form token is derived from this row's id, and only lines of the item are given back.
     """
 
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
@@ -42,6 +42,33 @@ class BulkRefund(models.Model):
         return str(self.public_id)
 
 
+class BulkRefundOrder(models.Model):
+    """An order of a bulk refund, and how far it is: written when the decision is made, so that progress is exact."""
+
+    class State(models.TextChoices):
+        WAITING = "waiting", _("Waiting")
+        ASKED = "asked", _("Asked for")
+        REFUSED = "refused", _("Refused")  # `code` says why; resuming asks again
+
+    bulk = models.ForeignKey(BulkRefund, on_delete=models.PROTECT, related_name="orders")
+    order = models.ForeignKey(Order, on_delete=models.PROTECT, related_name="+")
+    state = models.CharField(max_length=10, choices=State, default=State.WAITING)
+    code = models.CharField(max_length=60, blank=True)  # of the refusal
+    settled_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(fields=["bulk", "order"], name="a_bulk_refund_names_an_order_once")
+        ]
+        indexes = [
+            models.Index(fields=["bulk", "id"], condition=Q(state="waiting"), name="bulk_refund_waiting")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.bulk_id} {self.order_id}"
+
+
 class Refund(models.Model):
     """A refund, whole or in part, of one payment. Never deleted (a trigger refuses)."""
 
@@ -60,7 +87,7 @@ class Refund(models.Model):
     business = models.ForeignKey(Business, on_delete=models.PROTECT, related_name="refunds")
     payment = models.ForeignKey(Payment, on_delete=models.PROTECT, related_name="refunds")
     bulk = models.ForeignKey(BulkRefund, on_delete=models.PROTECT, null=True, related_name="refunds")
-    origin = models.CharField(max_length=8, choices=Origin, default=Origin.PAYDESK)
+    origin = models.CharField(max_length=8, choices=Origin, default=Origin.PAYDESK, db_default=Origin.PAYDESK)
     amount_minor = minor_field()
     currency = currency_field()
     destination = models.CharField(max_length=10, choices=Destination, default=Destination.METHOD)
@@ -71,7 +98,7 @@ class Refund(models.Model):
     failure_code = models.CharField(max_length=60, blank=True)
     form_token = models.CharField(max_length=64)  # of the form that asked; a repeat finds this refund
     next_check_at = models.DateTimeField(null=True)  # when a sweep takes it further; null once final
-    checks = models.PositiveSmallIntegerField(default=0)
+    checks = models.PositiveSmallIntegerField(default=0, db_default=0)
     created_by = models.ForeignKey(Profile, on_delete=models.SET_NULL, null=True, related_name="+")
     created_at = models.DateTimeField()
 

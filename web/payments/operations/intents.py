@@ -500,10 +500,11 @@ def _receive(sale: Sale, payment: Payment, snapshot: IntentSnapshot, *, now: dat
     elif sale.cart is None:
         payment.held_reason = HeldReason.SECOND_SUCCESS if sale.order else HeldReason.CART_GONE
     elif payment.state in FINAL:  # cancelled or failed: it no longer counts, does it still fit?
-        payment.held_reason = _fit_again(sale, payment, now=now)
+        payment.held_reason = fit_again(sale, payment, now=now)
 
 
-def _fit_again(sale: Sale, payment: Payment, *, now: datetime.datetime) -> str:
+def fit_again(sale: Sale, payment: Payment, *, now: datetime.datetime) -> str:
+    """Say why money that came in late does not fit its cart, "" where it does. May freeze a cart that is open."""
     cart = sale.cart
     assert cart is not None
     if cart.state == CartState.OPEN:

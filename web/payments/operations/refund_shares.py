@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from web.payments.models import Method, OrderLine, Payment
+from web.payments.models import OrderLine, Payment
 from web.payments.money import Money
 
 # The said order in which an order's payments are given back: what a card paid goes back to the card first, cash
 # after it, and what the customer had stored here last. Within a kind, the older payment first.
 _LAST = ("cash", "balance", "credits")
-WITHOUT_MONEY = frozenset({Method.COMPLIMENTARY, Method.NO_CHARGE})
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,12 +29,12 @@ from web.payments.jobs import (
 )
 from web.payments.locks import Sale
 from web.payments.models import BulkRefund, Dispute, Operation, OrderLine, Payment, Refund, RefundLine
+from web.payments.models.payment import WITHOUT_MONEY
 from web.payments.money import Money
 from web.payments.operations import attempts
 from web.payments.operations.intents import FormReused, PaymentNotFound
 from web.payments.operations.payments import count_refunds, release
 from web.payments.operations.refund_shares import (
-    WITHOUT_MONEY,
     Items,
     LineShare,
     Part,
@@ -131,6 +131,12 @@ class StillBeingPaid(Refusal):
     next_step = _("No money moved. Cancel that payment first, or wait until it has ended.")
 
 
+class PaidInCash(Refusal):
+    code, kind = "paid_in_cash", Kind.CONFLICT
+    message = _("This was paid in cash: it can only be given back by hand.")
+    next_step = _("No money moved. Pay it out and record it on the page of the order.")
+
+
 class OnTheReader(Refusal):
     code, kind = "refund_on_the_reader", Kind.CONFLICT
     message = _("This card (Interac) can only be refunded with the card on a reader.")
@@ -141,6 +147,12 @@ class DestinationNotPossible(Refusal):
     code, kind = "destination_not_possible", Kind.CONFLICT
     message = _("The money cannot be given back there.")
     next_step = _("No money moved. Choose the original method.")
+
+
+class ShareChanged(Refusal):
+    code, kind = "refund_share_changed", Kind.CONFLICT
+    message = _("What would be given back is no longer what the page showed.")
+    next_step = _("No money moved. Look at the new amount and confirm again.")
 
 
 class RefundNotFound(Refusal):
@@ -181,12 +193,13 @@ def request(
     payment_id: int | None = None,
     destination: Refund.Destination = Refund.Destination.METHOD,
     bulk: BulkRefund | None = None,
+    expected: Money | None = None,
 ) -> Asked:
     """Ask for a sale's money, or a part of it, to be given back. The same form again finds what it made.
 
     `reference` is the sale's (of its cart, and of the order that it became). A refund of an order is spread over
     its payments in a said order (refund_shares.py); `payment_id` names one instead, and has to where the
-    payment is held or belongs to no order. Who may ask is the view's to check.
+    payment is held or belongs to no order. `expected` is what a page showed. Who may ask is the view's to check.
     """
     reason = reason.strip()[:LONGEST_REASON]
     if not reason:
@@ -200,7 +213,9 @@ def request(
         if any(refund.payment.cart_reference != reference for refund in made):
             raise FormReused
         return Asked(made, is_new=False)
-    payments = _given_back_from(sale, mine, payment_id)
+    portions = _portions(sale, _given_back_from(sale, mine, payment_id), share)
+    if expected is not None and expected != _sum(portions):
+        raise ShareChanged
     actor = history.WORKER if staff is None else history.staff(staff.id)
     refunds = [
         _reserve(
@@ -214,9 +229,29 @@ def request(
             now=now,
             actor=actor,
         )
-        for portion in _portions(sale, payments, share)
+        for portion in portions
     ]
     return Asked(refunds, is_new=True)
+
+
+@transaction.atomic
+def preview(
+    *, business: Business, reference: uuid.UUID, share: Share, payment_id: int | None = None
+) -> list[Portion]:
+    """Work out what a refund would give back of each payment, and refuse what `request` would refuse."""
+    sale = locks.sale(reference)
+    mine = [payment for payment in sale.payments if payment.business_id == business.id]
+    if not mine or (payment_id is not None and payment_id not in {payment.id for payment in mine}):
+        raise PaymentNotFound
+    portions = _portions(sale, _given_back_from(sale, mine, payment_id), share)
+    if any(needs_its_reader(portion.payment) for portion in portions):
+        raise OnTheReader
+    return portions
+
+
+def _sum(portions: Sequence[Portion]) -> Money:
+    first, *rest = [portion.amount for portion in portions]
+    return sum(rest, first)
 
 
 def _given_back_from(sale: Sale, mine: list[Payment], payment_id: int | None) -> list[Payment]:
@@ -330,6 +365,8 @@ def _reserve(
         raise DestinationNotPossible
     if needs_its_reader(payment):
         raise OnTheReader
+    if payment.account_id is None and bulk is not None:  # nobody stood at the till with the money
+        raise PaidInCash
     payment.refunded_minor += portion.amount.amount  # not clamped: the database refuses more than came in
     payment.save(update_fields=["refunded_minor"])
     refund = Refund(

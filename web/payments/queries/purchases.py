@@ -7,12 +7,17 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from django.db.models import Exists, F, OuterRef
+
 from web.core.models import Business
 from web.payments import history
-from web.payments.models import Cart, Order, Payment, PaymentEvent
-from web.payments.states import CartState, PaymentState
+from web.payments.models import Cart, Dispute, Order, Payment, PaymentEvent, Refund
+from web.payments.models.payment import WITHOUT_MONEY
+from web.payments.money import Money
+from web.payments.states import LIVE, REFUND_OPEN, REFUND_UNDER_WAY, CartState, PaymentState, RefundState
 
 MOST_ATTENTION = 20
+SENT_BACK_IS_SHOWN = datetime.timedelta(days=30)  # a refund that failed and was not made good since
 MOST_EVENTS = 500  # of one sale: far more than a sale has
 
 
@@ -27,13 +32,41 @@ class TimelineEntry:
 
 @dataclass(frozen=True, slots=True)
 class Attention:
-    """What a person has to look at: money that fits no order, and carts that are being paid."""
+    """What a person has to look at.
+
+    `held`: money that fits no order. `partly_paid`: carts with money on them and nothing under way. `sent_back`:
+    refunds that the bank sent back, or that Stripe refused. `disputes`: open ones, the first to answer first.
+    `being_paid`: carts whose payment is under way.
+    """
 
     held: Sequence[Payment]
+    partly_paid: Sequence[tuple[Cart, list[Payment]]]
+    sent_back: Sequence[Refund]
+    disputes: Sequence[Dispute]
     being_paid: Sequence[Cart]
 
     def __bool__(self) -> bool:
-        return bool(self.held or self.being_paid)
+        return bool(self.held or self.partly_paid or self.sent_back or self.disputes or self.being_paid)
+
+
+@dataclass(frozen=True, slots=True)
+class OrderMoney:
+    """What an order brought: its total, what went back or is on its way, what disputes took, and what is left of it."""
+
+    total: Money
+    returned: Money
+    on_its_way: Money
+    disputed: Money
+    left: Money  # can still be given back
+
+    @property
+    def net(self) -> Money:
+        return self.total - self.returned - self.disputed
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing was taken away, so that a page need not say more than the total."""
+        return not (self.returned or self.on_its_way or self.disputed)
 
 
 def order(business: Business, number: str) -> Order | None:
@@ -44,11 +77,95 @@ def order(business: Business, number: str) -> Order | None:
     return orders.prefetch_related("lines", "payments").first()
 
 
-def attention(business: Business) -> Attention:
-    """Return held payments and carts that are being paid, the longest waiting first."""
-    held = Payment.objects.filter(business=business, state=PaymentState.HELD).order_by("state_changed_at")
-    carts = Cart.objects.filter(business=business, state=CartState.FROZEN).select_related("customer")
-    return Attention(list(held[:MOST_ATTENTION]), list(carts.order_by("state_changed_at")[:MOST_ATTENTION]))
+def attention(business: Business, *, now: datetime.datetime) -> Attention:
+    """Return what waits for a person, the longest waiting first."""
+    held = Payment.objects.filter(business=business, state=PaymentState.HELD, is_released=False)
+    paying = Payment.objects.filter(cart_reference=OuterRef("reference"))
+    carts = (
+        Cart.objects.filter(business=business, state=CartState.FROZEN)
+        .annotate(is_live=Exists(paying.filter(state__in=LIVE)))
+        .select_related("customer")
+        .order_by("state_changed_at")
+    )
+    with_money = list(
+        carts.filter(Exists(paying.filter(state=PaymentState.SUCCEEDED, is_released=False)), is_live=False)[
+            :MOST_ATTENTION
+        ]
+    )
+    money = Payment.objects.filter(
+        cart_reference__in=[cart.reference for cart in with_money],
+        business=business,
+        state=PaymentState.SUCCEEDED,
+        is_released=False,
+    )
+    partly_paid = [
+        (cart, [payment for payment in money if payment.cart_reference == cart.reference])
+        for cart in with_money
+    ]
+    sent_back = Refund.objects.filter(
+        business=business,
+        state=RefundState.FAILED,
+        origin=Refund.Origin.PAYDESK,
+        state_changed_at__gte=now - SENT_BACK_IS_SHOWN,
+        payment__refunded_minor__lt=F("payment__amount_received_minor"),
+    ).select_related("payment__order")
+    disputes = Dispute.objects.filter(business=business, closed_at=None).select_related("payment__order")
+    return Attention(
+        held=list(held.order_by("state_changed_at").select_related("account")[:MOST_ATTENTION]),
+        partly_paid=partly_paid,
+        sent_back=list(sent_back.order_by("-state_changed_at")[:MOST_ATTENTION]),
+        disputes=list(disputes.order_by(F("evidence_due_at").asc(nulls_last=True), "id")[:MOST_ATTENTION]),
+        being_paid=list(carts.filter(is_live=True)[:MOST_ATTENTION]),
+    )
+
+
+def refunds_of(business: Business, reference: uuid.UUID) -> list[Refund]:
+    """Return every refund of a sale, the newest first."""
+    refunds = Refund.objects.filter(business=business, payment__cart_reference=reference)
+    return list(
+        refunds.select_related("payment", "created_by")
+        .prefetch_related("lines__order_line")
+        .order_by("-created_at", "-id")
+    )
+
+
+def disputes_of(business: Business, reference: uuid.UUID) -> list[Dispute]:
+    """Return every dispute of a sale."""
+    return list(Dispute.objects.filter(business=business, payment__cart_reference=reference))
+
+
+def money_of(order: Order, refunds: Sequence[Refund], disputes: Sequence[Dispute]) -> OrderMoney:
+    """Work out what an order brought, from what is shown beside it. Held money of the sale is not the order's."""
+    mine = [payment for payment in order.payments.all() if payment.state == PaymentState.SUCCEEDED]
+    ids = {payment.id for payment in mine}
+
+    def money(minor: int) -> Money:
+        return Money(minor, order.currency)
+
+    return OrderMoney(
+        total=money(order.total_minor),
+        returned=money(sum(payment.returned_minor for payment in mine)),
+        on_its_way=money(
+            sum(
+                refund.amount_minor
+                for refund in refunds
+                if refund.payment_id in ids and refund.state in REFUND_OPEN
+            )
+        ),
+        disputed=money(
+            sum(
+                dispute.taken_minor
+                for dispute in disputes
+                if dispute.payment_id in ids and dispute.currency == order.currency
+            )
+        ),
+        left=money(sum(one.refundable.amount for one in mine if one.method not in WITHOUT_MONEY)),
+    )
+
+
+def are_under_way(refunds: Sequence[Refund]) -> bool:
+    """Say whether a page should look again soon: a refund that waits for a bank changes in days, not seconds."""
+    return any(refund.state in REFUND_UNDER_WAY for refund in refunds)
 
 
 def payments_of(business: Business, reference: uuid.UUID) -> list[Payment]:

@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy
 from web.payments import history
 from web.payments.models import PaymentEvent
 from web.payments.money import Money
-from web.payments.states import PaymentState
+from web.payments.states import PaymentState, RefundState
 from web.payments.templatetags.money import money
 
 register = template.Library()
@@ -28,10 +28,20 @@ KINDS: dict[str, str | Promise] = {
     history.ORDER_MADE: gettext_lazy("Order made"),
     history.RECEIPT_SENT: gettext_lazy("Receipt sent"),
     history.POLICY_ACCEPTED: gettext_lazy("Refund policy accepted"),
+    history.REFUND_REQUESTED: gettext_lazy("Refund asked for"),
+    history.REFUND_IMPORTED: gettext_lazy("Refund made at Stripe"),
+    history.PAYMENT_RELEASED: gettext_lazy("The payment was given back: its cart is free of it"),
+    history.PAYMENT_ATTACHED: gettext_lazy("Held money put onto its cart"),
+    history.DISPUTE_OPENED: gettext_lazy("Disputed by the cardholder"),
+    history.DISPUTE_CHANGED: gettext_lazy("The dispute changed"),
     history.CART_REOPENED: gettext_lazy("The cart can be changed again"),
     history.CUSTOMER_CHOSEN: gettext_lazy("Another customer was chosen"),
 }
-STATES = dict(PaymentState.choices)
+STATES: dict[str, str | Promise] = dict(PaymentState.choices)
+MOVES: dict[str, tuple[dict[str, str | Promise], str | Promise]] = {
+    history.MOVED: (STATES, "%(before)s → %(after)s"),
+    history.REFUND_MOVED: (dict(RefundState.choices), gettext_lazy("Refund: %(before)s → %(after)s")),
+}
 MINUTE = 60
 TOLD_ELSEWHERE = frozenset({"currency", "lag_ms", "received_at"})
 
@@ -39,12 +49,13 @@ TOLD_ELSEWHERE = frozenset({"currency", "lag_ms", "received_at"})
 @register.filter
 def told(event: PaymentEvent) -> str:
     """Tell what a line says; a kind without words is shown by its name."""
-    if event.kind == history.MOVED:
+    if event.kind in MOVES:
+        states, words = MOVES[event.kind]
         before, after = (
-            STATES.get(event.from_state, event.from_state),
-            STATES.get(event.to_state, event.to_state),
+            states.get(event.from_state, event.from_state),
+            states.get(event.to_state, event.to_state),
         )
-        return f"{before} → {after}"
+        return str(words) % {"before": before, "after": after}
     return str(KINDS.get(event.kind, event.kind))
 
 

@@ -1,0 +1,322 @@
+"""Giving money back: a refund of an order in two steps, held money, and one item to everybody who bought it.
+
+Seeing purchases and giving money back are two rights: these pages need the second.
+"""
+
+from __future__ import annotations
+
+import secrets
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib import messages
+from django.http import Http404, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from web.backoffice.refund_forms import BulkForm, RefundForm
+from web.core.groups import Group
+from web.core.tenancy import MemberRequest, get_for_business_or_404, staff_required
+from web.payments import history
+from web.payments.errors import Kind, Refusal
+from web.payments.models import BulkRefund, BulkRefundOrder, Order, Payment, Refund
+from web.payments.money import Money
+from web.payments.operations import bulk_refunds, held, refunds
+from web.payments.operations.refund_shares import Portion, Whole
+from web.payments.queries import held as held_queries
+from web.payments.queries import purchases
+from web.payments.templatetags.money import money, typed
+
+STATUS = {Kind.INVALID: 422, Kind.MISSING: 404, Kind.CONFLICT: 409, Kind.UNAVAILABLE: 503}
+LONGEST_TOKEN = 64
+SHORTEST_TOKEN = 16
+MOST_REFUSED = 100
+
+
+def _form_token(request: MemberRequest) -> str:
+    """Return the form's token; a form without one gets one, and its repeats are then not recognised."""
+    token = request.POST.get("form_token", "")
+    is_one = SHORTEST_TOKEN <= len(token) <= LONGEST_TOKEN and token.isascii() and token.isprintable()
+    return token if is_one else secrets.token_urlsafe(24)
+
+
+def _expected(request: MemberRequest, currency: str) -> Money | None:
+    """Return the amount that the page showed, where it said one."""
+    text = request.POST.get("expected", "")
+    is_number = text.isascii() and text.isdecimal() and len(text) < 13
+    return Money(int(text), currency) if is_number else None
+
+
+def _order_or_404(request: MemberRequest, number: str) -> Order:
+    order = purchases.order(request.business, number)
+    if order is None:
+        raise Http404
+    return order
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@staff_required(Group.REFUNDS)
+def refund_order(request: MemberRequest, number: str) -> HttpResponse:
+    """Ask for a refund of an order: what and why, then a page that names amount and destination, then it is done."""
+    order = _order_or_404(request, number)
+    left = purchases.money_of(order, [], []).left
+    form = RefundForm(
+        request.POST if request.method == "POST" else None,
+        order=order,
+        left=left,
+        left_shown=money(left),
+        initial={"amount": typed(left)},
+    )
+    step = request.POST.get("step", "")
+    if request.method != "POST" or step == "edit" or not form.is_valid():
+        is_wrong = request.method == "POST" and step != "edit"
+        return _form_page(request, order, form, status=422 if is_wrong else 200)
+    try:
+        if step == "give":
+            return _give(request, order, form)
+        portions = refunds.preview(
+            business=request.business, reference=order.cart_reference, share=form.share
+        )
+    except Refusal as refusal:
+        return _form_page(request, order, form, refusal=refusal, status=STATUS[refusal.kind])
+    return _confirm_page(request, order, form, portions)
+
+
+def _give(request: MemberRequest, order: Order, form: RefundForm) -> HttpResponse:
+    asked = refunds.request(
+        business=request.business,
+        reference=order.cart_reference,
+        share=form.share,
+        reason=form.cleaned_data["reason"],
+        form_token=_form_token(request),
+        destination=Refund.Destination(form.cleaned_data["destination"]),
+        expected=_expected(request, order.currency),
+        staff=request.profile,
+        now=timezone.now(),
+    )
+    messages.success(request, _("%(amount)s is being given back.") % {"amount": money(asked.amount)})
+    return redirect("payment:purchase", number=order.number)
+
+
+def _form_page(
+    request: MemberRequest,
+    order: Order,
+    form: RefundForm,
+    *,
+    refusal: Refusal | None = None,
+    status: int = 200,
+) -> HttpResponse:
+    context = {
+        "order": order,
+        "form": form,
+        "refusal": refusal,
+        "first": refusal.refund if isinstance(refusal, refunds.RefundUnderWay) else None,
+    }
+    return _private(render(request, "backoffice/refunds/form.html", context, status=status))
+
+
+def _confirm_page(
+    request: MemberRequest, order: Order, form: RefundForm, portions: list[Portion]
+) -> HttpResponse:
+    first, *rest = [portion.amount for portion in portions]
+    amount = sum(rest, first)
+    context = {
+        "order": order,
+        "amount": amount,
+        "portions": portions,
+        "reason": form.cleaned_data["reason"],
+        "kept": [
+            (name, value)
+            for name, value in request.POST.items()
+            if name in form.fields and isinstance(value, str)
+        ],
+        "form_token": secrets.token_urlsafe(24),
+    }
+    return _private(render(request, "backoffice/refunds/confirm.html", context))
+
+
+def _private(response: HttpResponse) -> HttpResponse:
+    response["Cache-Control"] = "private, no-store"
+    return response
+
+
+@require_safe
+@staff_required(Group.PURCHASES)
+def refunds_of_order(request: MemberRequest, number: str) -> HttpResponse:
+    """Draw an order's refunds and net amount alone: the page asks again while one is under way."""
+    order = _order_or_404(request, number)
+    return _private(render(request, "backoffice/refunds/_refunds.html", refunds_context(request, order)))
+
+
+def refunds_context(request: MemberRequest, order: Order) -> dict[str, Any]:
+    """Return what the page of an order shows of what went back."""
+    made = purchases.refunds_of(request.business, order.cart_reference)
+    disputes = purchases.disputes_of(request.business, order.cart_reference)
+    return {
+        "order": order,
+        "refunds": made,
+        "disputes": disputes,
+        "money": purchases.money_of(order, made, disputes),
+        "are_under_way": purchases.are_under_way(made),
+    }
+
+
+@require_POST
+@staff_required(Group.REFUNDS)
+def withdraw(request: MemberRequest, refund_id: uuid.UUID) -> HttpResponse:
+    """Take a refund back that was not sent yet."""
+    refund = get_for_business_or_404(
+        Refund.objects.select_related("payment__order"), request.business, public_id=refund_id
+    )
+    try:
+        refunds.withdraw(
+            business=request.business,
+            refund_public_id=refund_id,
+            now=timezone.now(),
+            actor=history.staff(request.profile.id),
+        )
+        messages.success(request, _("The refund is withdrawn; nothing was given back."))
+    except Refusal as refusal:
+        messages.error(request, f"{refusal.message} {refusal.next_step}")
+    return _to_order(refund.payment.order)
+
+
+def _to_order(order: Order | None) -> HttpResponse:
+    return (
+        redirect("payment:purchases") if order is None else redirect("payment:purchase", number=order.number)
+    )
+
+
+def _decide(
+    request: MemberRequest, payment_id: uuid.UUID, decision: Callable[[Payment], str]
+) -> HttpResponse:
+    """Do what a person decided about money without an order, and say what came of it."""
+    payment = held_queries.without_order(request.business, str(payment_id))
+    if payment is None:
+        # The same click twice: its order is made, or it belongs to another business.
+        payment = get_for_business_or_404(Payment, request.business, public_id=payment_id)
+    try:
+        messages.success(request, decision(payment))
+    except Refusal as refusal:
+        messages.error(request, f"{refusal.message} {refusal.next_step}")
+    return _to_order(held_queries.order_of(payment))
+
+
+@require_POST
+@staff_required(Group.REFUNDS)
+def refund_payment(request: MemberRequest, payment_id: uuid.UUID) -> HttpResponse:
+    """Give back the whole of a payment that belongs to no order; the button named amount and destination."""
+
+    def give(payment: Payment) -> str:
+        asked = refunds.request(
+            business=request.business,
+            reference=payment.cart_reference,
+            payment_id=payment.id,
+            share=Whole(),
+            reason=request.POST.get("reason", "") or str(payment.get_held_reason_display()),
+            form_token=_form_token(request),
+            expected=_expected(request, payment.received.currency),
+            staff=request.profile,
+            now=timezone.now(),
+        )
+        return _("%(amount)s is being given back.") % {"amount": money(asked.amount)}
+
+    return _decide(request, payment_id, give)
+
+
+@require_POST
+@staff_required(Group.REFUNDS)
+def attach_payment(request: MemberRequest, payment_id: uuid.UUID) -> HttpResponse:
+    """Put held money onto its cart, where it fits; that makes the order."""
+
+    def attach(payment: Payment) -> str:
+        held.attach(
+            business=request.business,
+            payment_id=payment.id,
+            now=timezone.now(),
+            actor=history.staff(request.profile.id),
+        )
+        return _("The payment belongs to its sale now.")
+
+    return _decide(request, payment_id, attach)
+
+
+# --- many at once -------------------------------------------------------------------------------------
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@staff_required(Group.REFUNDS)
+def bulk(request: MemberRequest) -> HttpResponse:
+    """Give one item back to everybody who bought it: which and why, then how many and how much, then it is done."""
+    form = BulkForm(request.POST if request.method == "POST" else None, business=request.business)
+    step = request.POST.get("step", "")
+    context: dict[str, Any] = {"form": form, "newest": _newest(request)}
+    if request.method != "POST" or step == "edit" or not form.is_valid():
+        status = 422 if request.method == "POST" and step != "edit" else 200
+        return _private(render(request, "backoffice/refunds/bulk.html", context, status=status))
+    item = form.cleaned_data["item"]
+    try:
+        if step == "give":
+            expected = request.POST.get("expected", "")
+            made = bulk_refunds.start(
+                business=request.business,
+                item=item,
+                reason=form.cleaned_data["reason"],
+                form_token=_form_token(request),
+                expected_orders=int(expected) if expected.isascii() and expected.isdecimal() else -1,
+                staff=request.profile,
+                now=timezone.now(),
+                **form.period,
+            )
+            return redirect("payment:bulk_refund", bulk_id=made.public_id)
+        selection = bulk_refunds.select(business=request.business, item=item, **form.period)
+        if not selection.order_ids:
+            raise bulk_refunds.NothingToRefundInBulk
+    except Refusal as refusal:
+        context["refusal"] = refusal
+        return _private(render(request, "backoffice/refunds/bulk.html", context, status=STATUS[refusal.kind]))
+    context |= {
+        "item": item,
+        "selection": selection,
+        "reason": form.cleaned_data["reason"],
+        "kept": [(name, request.POST.get(name, "")) for name in form.fields],
+        "form_token": secrets.token_urlsafe(24),
+    }
+    return _private(render(request, "backoffice/refunds/bulk_confirm.html", context))
+
+
+def _newest(request: MemberRequest) -> list[BulkRefund]:
+    return list(BulkRefund.objects.filter(business=request.business).order_by("-id")[:10])
+
+
+@require_safe
+@staff_required(Group.REFUNDS)
+def bulk_progress(request: MemberRequest, bulk_id: uuid.UUID) -> HttpResponse:
+    """Show how far a bulk refund is; a fragment of the page asks again while it is not done."""
+    made = get_for_business_or_404(BulkRefund, request.business, public_id=bulk_id)
+    rows = BulkRefundOrder.objects.filter(bulk=made)
+    total = rows.count()
+    waiting = rows.filter(state=BulkRefundOrder.State.WAITING).count()
+    refused = rows.filter(state=BulkRefundOrder.State.REFUSED).select_related("order")
+    context = {
+        "bulk": made,
+        "total": total,
+        "done": total - waiting,
+        "refused": list(refused[:MOST_REFUSED]),
+        "given": bulk_refunds.given_back(made),
+        "is_under_way": made.finished_at is None,
+    }
+    template = "_bulk.html" if request.htmx else "bulk_progress.html"
+    return _private(render(request, f"backoffice/refunds/{template}", context))
+
+
+@require_POST
+@staff_required(Group.REFUNDS)
+def bulk_resume(request: MemberRequest, bulk_id: uuid.UUID) -> HttpResponse:
+    """Ask again for the orders of a bulk refund that were refused."""
+    made = get_for_business_or_404(BulkRefund, request.business, public_id=bulk_id)
+    bulk_refunds.resume(business=request.business, bulk=made, staff=request.profile, now=timezone.now())
+    return redirect("payment:bulk_refund", bulk_id=made.public_id)
