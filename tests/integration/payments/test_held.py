@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from tests.giving_back import ask, paid_by_card, succeed, tell
 from tests.shop import Shop
-from web.payments.models import Cart, HeldReason, Order, Payment, PaymentEvent, Refund
+from web.payments.models import Cart, HeldReason, Method, Order, Payment, PaymentEvent, Refund
 from web.payments.money import Money
 from web.payments.operations import carts, desk, held, intents, refunds
 from web.payments.queries import held as held_queries
@@ -158,7 +158,7 @@ def test_a_partly_paid_cart_is_given_back_and_free_again(shop: Shop) -> None:
     for blocked in (
         lambda: shop.request(cart),
         lambda: desk.sell(
-            business=shop.business, token=cart.token, method=desk.Method.CASH, form_token="cash" * 5,
+            business=shop.business, token=cart.token, method=Method.CASH, form_token="cash" * 5,
             expected_total_minor=7200, now=timezone.now(), staff=None,
         ),
     ):  # fmt: skip
