@@ -73,12 +73,12 @@ INSERT INTO payments_payment (public_id, business_id, account_id, cart_reference
     state, state_changed_at, amount_minor, currency, amount_received_minor, refunded_minor, returned_minor,
     form_token,
     payer_key_hash, intent_id, charge_id, client_secret_sealed, card_brand, card_last4, decline_code, failure_code,
-    held_reason, checks, note, created_at)
+    held_reason, checks, note, is_captured_later, reader_tip_minor, created_at)
 SELECT gen_random_uuid(), o.business_id, CASE WHEN is_card THEN %(account)s END, o.cart_reference, o.id,
     o.created_by_id, CASE WHEN is_card THEN 'online' ELSE 'cash' END, 'succeeded', o.created_at, o.total_minor,
     o.currency, o.total_minor, back, back, 'generated-' || o.id, '', CASE WHEN is_card THEN 'pi_gen' || o.id END,
     CASE WHEN is_card THEN 'ch_gen' || o.id END, '', CASE WHEN is_card THEN 'visa' ELSE '' END,
-    CASE WHEN is_card THEN lpad((o.id * 7919 %% 10000)::text, 4, '0') ELSE '' END, '', '', '', 0, '', o.created_at
+    CASE WHEN is_card THEN lpad((o.id * 7919 %% 10000)::text, 4, '0') ELSE '' END, '', '', '', 0, '', false, 0, o.created_at
 FROM payments_order o, LATERAL (SELECT o.id %% 3 > 0 AS is_card,
     CASE WHEN o.id %% 50 = 0 THEN o.total_minor WHEN o.id %% 50 = 1 THEN o.total_minor / 4 ELSE 0 END AS back) AS how
 WHERE o.id > %(after)s AND o.business_id = %(business)s
