@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import threading
 from collections.abc import Callable
 
@@ -152,7 +153,7 @@ def test_many_tills_at_one_reader(at_stripe: Make) -> None:
     desk = Desk(at_stripe())
     reader, hand = desk.reader()
     carts = [desk.at.shop.cart() for _ in range(6)]
-    together(*(lambda cart=cart: desk.start(reader, cart) for cart in carts))
+    together(*(functools.partial(desk.start, reader, cart) for cart in carts))
     for _turn in range(6):
         together(work, work, work, work)
         shown = ReaderAction.objects.get(reader=reader, finished_at=None, state="waiting")
@@ -175,7 +176,7 @@ def test_two_tills_with_one_cart(at_stripe: Make) -> None:
     desk = Desk(at_stripe())
     readers_ = [desk.reader()[0] for _ in range(2)]
     cart = desk.at.shop.cart()
-    together(*(lambda reader=reader: desk.start(reader, cart) for reader in readers_ * 2))
+    together(*(functools.partial(desk.start, reader, cart) for reader in readers_ * 2))
     assert Payment.objects.count() == ReaderAction.objects.count() == 1
 
 
@@ -190,7 +191,7 @@ def test_cancel_and_tap_and_look_at_once(at_stripe: Make) -> None:
             with contextlib.suppress(Unexpected):  # it was taken off the reader first
                 hand.tap()
 
-        together(lambda action=action: desk.cancel(action), tap, look, desk.hear)
+        together(functools.partial(desk.cancel, action), tap, look, desk.hear)
         together(work, work, desk.hear)
         look()
         work()
