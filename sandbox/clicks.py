@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from sandbox import control
-from sandbox.api import paying, payment_intents, refunds
+from sandbox.api import paying, payment_intents, refunds, terminal_places, terminal_readers
 from sandbox.console import TABS, url
 from sandbox.control import find_account
 from sandbox.errors import StripeError, invalid
@@ -23,6 +23,7 @@ _CONTROLS = {
     "fail_refund": ("POST", "refunds/fail", "id"),
     "settle": ("POST", "payouts/settle", "id"),
     "pay_out": ("POST", "accounts/payout", "in"),
+    "auto_readers": ("POST", "accounts/auto_readers", "in"),
     "advance": ("POST", "clock", ""),
     "remove_fault": ("DELETE", "faults", "fault"),
     "clear_faults": ("DELETE", "faults", ""),
@@ -36,6 +37,7 @@ _CALLS: Mapping[str, Callable[[Tx, Mapping[str, str]], Obj]] = {
     "capture": lambda tx, form: payment_intents.capture(tx, {}, form["id"]),
     "cancel": lambda tx, form: payment_intents.cancel(tx, {}, form["id"]),
     "refund": lambda tx, form: refunds.create(tx, {"payment_intent": form["id"]}),
+    "register": lambda tx, form: terminal_readers.create(tx, _registration(tx, form)),
     "pay": lambda tx, form: payment_intents.create(
         tx,
         {
@@ -49,8 +51,46 @@ _CALLS: Mapping[str, Callable[[Tx, Mapping[str, str]], Obj]] = {
 }
 
 
-async def click(sandbox: Sandbox, what: str, form: Mapping[str, str], base: str) -> str | None:
+class Form(dict[str, str]):
+    """A form's fields, the last value of each; ``lists`` has all of them."""
+
+    def __init__(self, pairs: list[tuple[str, str]]) -> None:
+        super().__init__(pairs)
+        self.lists: dict[str, list[str]] = {}
+        for name, value in pairs:
+            self.lists.setdefault(name, []).append(value)
+
+
+_AT_READER = ("present", "tip", "cancel", "finish", "answer", "unplug", "plug_in", "replace", "auto")
+
+
+async def _at_reader(sandbox: Sandbox, what: str, form: Form, base: str) -> str | None:
+    """Do what a person did at the page of a reader; returns that page."""
+    reader_id = form.get("id", "")
+    given: Obj = {name: value for name, value in form.items() if name not in ("id", "values")}
+    if what == "fault":
+        account = find_account(sandbox, "terminal.reader", reader_id)
+        match = {"reader": reader_id, "account": account}
+        sandbox.faults.add({"kind": form.get("kind", ""), "match": match, "times": 1})
+    elif what not in _AT_READER:
+        return None
+    else:
+        if what == "answer":
+            given = {"values": form.lists.get("values", [])}
+        elif what == "auto" and not form.get("off"):
+            weights = {
+                name: _number(form, name, float) for name in ("pay", "decline", "cancel") if form.get(name)
+            }
+            given = {"after_ms": form.get("after_ms") or 1500, "outcomes": weights}
+        await control.run(sandbox, "POST", f"readers/{what}", given, [reader_id], base)
+    await sandbox.store.settled()
+    return f"/_sandbox/reader/{reader_id}"
+
+
+async def click(sandbox: Sandbox, what: str, form: Form, base: str) -> str | None:
     """Do what a person clicked; returns the page to show next, or None when there is no such thing to do."""
+    if what.startswith("reader_"):
+        return await _at_reader(sandbox, what.removeprefix("reader_"), form, base)
     object_id = form.get("id", "")
     account = find_account(sandbox, kind_of(object_id) or "", object_id) if object_id else form.get("in", "")
     view = form.get("view", "")
@@ -85,11 +125,25 @@ def _call(
     tx.commit()
 
 
+def _registration(tx: Tx, form: Mapping[str, str]) -> Obj:
+    """Return what registers a reader: at the account's newest location, or at a first one."""
+    places = (one for one in tx.book.shelf("terminal.location").newest_first() if not one.get("deleted"))
+    found = next(places, None) or terminal_places.create(
+        tx, {"display_name": "Front desk", "address": {"country": "US", "line1": "1 Main Street"}}
+    )
+    code = form.get("code", "simulated-wpe")
+    return {
+        "registration_code": code,
+        "label": form.get("label", "").strip() or code,
+        "location": found["id"],
+    }
+
+
 def _fault(form: Mapping[str, str]) -> Obj:
     """Return what the form of a fault asks for, as the control API takes it; empty fields are left out."""
     match = {
         name: form[name].strip()
-        for name in ("account", "operation", "card", "type")
+        for name in ("method", "path", "account", "operation", "card", "reader", "type")
         if form.get(name, "").strip()
     }
     wanted: Obj = {"kind": form.get("kind", ""), "match": match, "times": None}

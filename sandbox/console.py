@@ -12,8 +12,8 @@ from urllib.parse import urlencode
 
 import orjson
 
-from sandbox import cards, frames, markup
-from sandbox.api import paying
+from sandbox import cards, frames, markup, money, persons
+from sandbox.api import paying, terminal_readers
 from sandbox.faults import STAGES
 from sandbox.ids import kind_of
 from sandbox.markup import Row
@@ -21,7 +21,9 @@ from sandbox.server import Sandbox
 from sandbox.webhooks import Delivery
 from sandbox.world import Book, Obj
 
-_SEARCHED = 20_000  # of the newest events, for those about an object or not delivered
+_SEARCHED = 20_000  # of the newest events, for those not delivered, or where no file can be searched
+_PATIENCE_SECONDS = 5.0  # with a search through all events in the file
+_READERS = 500  # shown at once
 _SHOWN = 50  # rows of a table on the page; the control API has everything
 
 
@@ -105,10 +107,29 @@ VIEWS: Mapping[str, View] = {
     "payouts": View("Payouts", "payout", _payout_cells),
 }
 TABS = {**{name: view.title for name, view in VIEWS.items()}, "events": "Events", "faults": "Faults",
-        "clock": "Clock", "cards": "Test cards"}  # fmt: skip
+        "readers": "Readers", "clock": "Clock", "cards": "Test cards"}  # fmt: skip
 
 
-def page(sandbox: Sandbox, query: Mapping[str, str]) -> str:
+async def events_about(sandbox: Sandbox, query: Mapping[str, str]) -> list[Obj] | None:
+    """Return the events about the object a page shows, of all there are; None when memory has to do."""
+    wanted = query.get("object", "").strip()
+    slug = query.get("account") or _owner(sandbox, wanted)
+    if (
+        not wanted
+        or slug not in sandbox.world.books
+        or wanted not in sandbox.world.books[slug].shelf(kind_of(wanted) or "")
+    ):
+        return None
+    bodies = await sandbox.store.search(
+        slug, "evt_", f'"id":"{wanted}"'.encode(), _SHOWN * 4, _PATIENCE_SECONDS
+    )
+    if bodies is None:
+        return None
+    found = [orjson.loads(body) for body in bodies]
+    return [one for one in found if wanted in (one["id"], one["data"]["object"].get("id"))][:_SHOWN]
+
+
+def page(sandbox: Sandbox, query: Mapping[str, str], about: list[Obj] | None = None) -> str:
     """Return the page of one account: a view of it, or one object."""
     slugs = sorted(sandbox.world.books)
     wanted = query.get("object", "").strip()
@@ -129,7 +150,9 @@ def page(sandbox: Sandbox, query: Mapping[str, str]) -> str:
         parts.append('<p class="empty">No account yet. One is opened by the first call with a key such as '
                      "<code>sk_test_studio_1</code>.</p>")  # fmt: skip
     elif wanted:
-        parts.append(_object(sandbox, book, wanted))
+        parts.append(_object(sandbox, book, wanted, about))
+    elif view == "readers":
+        parts.append(_readers(sandbox, book))
     elif view == "events":
         parts.append(_events_view(sandbox, book, "failed" in query))
     else:
@@ -235,6 +258,8 @@ def _actions(obj: Obj, view: str) -> str:
         add("cancel", "Cancel")
     if kind == "charge" and obj["captured"] and not obj["disputed"]:
         add("dispute", "Dispute")
+    if kind == "terminal.reader" and not obj.get("deleted"):
+        forms.append(f'<a class="button" href="/_sandbox/reader/{escape(obj["id"])}">Stand at it</a>')
     if kind == "refund" and status in ("succeeded", "pending"):
         add("fail_refund", "Let it fail")
     if kind == "refund" and status == "requires_action":
@@ -249,15 +274,15 @@ def _actions(obj: Obj, view: str) -> str:
     return "".join(forms) or "—"
 
 
-def _object(sandbox: Sandbox, book: Book, object_id: str) -> str:
+def _object(sandbox: Sandbox, book: Book, object_id: str, found: list[Obj] | None) -> str:
     kind = kind_of(object_id) or ""
     obj = book.shelf(kind).get(object_id)
     if obj is None:
         return f'<p class="empty">This account has no <code>{escape(object_id)}</code>.</p>'
     shown = orjson.dumps(obj, option=orjson.OPT_INDENT_2).decode()
-    about: list[Obj] = []
-    for event in islice(book.shelf("event").newest_first(), _SEARCHED):
-        if event["data"]["object"]["id"] == object_id or event["id"] == object_id:
+    about: list[Obj] = found or []
+    for event in () if found is not None else islice(book.shelf("event").newest_first(), _SEARCHED):
+        if event["data"]["object"].get("id") == object_id or event["id"] == object_id:
             about.append(event)
         if len(about) == _SHOWN:
             break
@@ -267,6 +292,42 @@ def _object(sandbox: Sandbox, book: Book, object_id: str) -> str:
         f'<div class="actions">{_actions(obj, view)}</div>'
         f'<pre tabindex=0 role=region aria-label="The object">{escape(shown)}</pre>'
         + _events(sandbox, book, about, "Its events")
+    )
+
+
+def _readers(sandbox: Sandbox, book: Book) -> str:
+    """Return the readers of an account, each with the page that is it."""
+    tx = sandbox.world.begin(book.slug)
+    rows = []
+    for at, reader in enumerate(
+        one for one in book.shelf("terminal.reader").values() if not one.get("deleted")
+    ):
+        if at == _READERS:
+            break
+        seen = persons.screen(tx, reader)
+        shows = seen["asks"] if seen["plugged_in"] else "unplugged"
+        asked = seen["asks"] != "nothing" and seen["amount"] and seen["currency"]
+        amount = money.display(seen["amount"], seen["currency"]) if asked else ""
+        rows.append({
+            "Reader": f'{escape(seen["label"])}<br>{markup.link(seen["id"], book.slug)}',
+            "Status": markup.status(seen["status"]),
+            "Shows": escape(f"{shows} {amount}".strip()),
+            "Action": escape(f"{seen['type'] or 'none'} {seen['action_status'] or ''}".strip()),
+            "Do": f'<a class="button" href="/_sandbox/reader/{escape(seen["id"])}">Stand at it</a>',
+        })  # fmt: skip
+    codes = "".join(f"<option>{code}</option>" for code in terminal_readers.DEVICE_TYPES)
+    fields = f"<label>Kind <select name=code>{codes}</select></label><label>Label <input name=label size=16></label>"
+    return (
+        markup.form("register", book.slug, "readers", "Register a reader", fields)
+        + markup.table("Readers", rows, "No reader yet.")
+        + (
+            markup.form("auto_readers", book.slug, "readers", "Let somebody stand at every reader")
+            + markup.form(
+                "auto_readers", book.slug, "readers", "Send them away", "<input type=hidden name=off value=1>"
+            )
+            if rows
+            else ""
+        )
     )
 
 
@@ -302,7 +363,7 @@ def _events(sandbox: Sandbox, book: Book, events: list[Obj], title: str) -> str:
             seconds = '<input type=hidden name=seconds value="60">'
             forms += markup.form("delay", "", "events", "Delay 60 s", hidden + seconds)
             forms += markup.form("drop", "", "events", "Drop", hidden)
-        about = event["data"]["object"]["id"]
+        about = event["data"]["object"].get("id")
         rows.append(
             {
                 "Event": f"{escape(event['type'])}<br>{markup.link(event['id'], book.slug)}",
@@ -336,8 +397,12 @@ def _faults(sandbox: Sandbox, slug: str) -> str:
     fields = (
         f"<label>Fault <select name=kind>{kinds}</select></label>"
         f'<label>Account <input name=account value="{escape(slug)}" size=12></label>'
+        '<label>Method <select name=method><option value="">any</option><option>GET</option><option>POST</option>'
+        "<option>DELETE</option></select></label>"
+        '<label>Path (regular expression) <input name=path placeholder="/v1/refunds" size=18></label>'
         '<label>Operation <input name=operation placeholder="payment_intents.create" size=22></label>'
         '<label>Card <input name=card placeholder="visa" size=12></label>'
+        '<label>Reader <input name=reader placeholder="tmr_…" size=12></label>'
         '<label>Event <input name=type placeholder="charge.updated" size=18></label>'
         '<label>Times <input name=times inputmode=numeric value="1" size=4></label>'
         '<label>Probability <input name=probability placeholder="0.1" size=4></label>'

@@ -152,6 +152,20 @@ async def revoke(sandbox: Sandbox, given: Obj, _: list[str], __: str) -> Obj:
     return {"revoked": len(sandbox.revoked)}
 
 
+@action("POST", "keys/expire")
+async def expire_key(sandbox: Sandbox, given: Obj, _: list[str], __: str) -> Obj:
+    """Let a ``key`` end ``after`` so many seconds of the clock, or ``at`` a time; neither takes it back."""
+    mark = keys.digest(str(given["key"]))
+    if "after" in given:
+        sandbox.expiring[mark] = sandbox.clock.now() + float(given["after"])
+    elif "at" in given:
+        sandbox.expiring[mark] = float(given["at"])
+    else:
+        sandbox.expiring.pop(mark, None)
+    sandbox.remember("expiring", sandbox.expiring)
+    return {"expires_at": sandbox.expiring.get(mark)}
+
+
 @action("POST", "keys/restore")
 async def restore(sandbox: Sandbox, given: Obj, _: list[str], __: str) -> Obj:
     """Take a revocation back."""
@@ -164,23 +178,31 @@ def _revocable(given: Obj) -> str:
     return str(given["account"]) if "account" in given else keys.digest(str(given["key"]))
 
 
+#: Kind -> the fields that ``books`` shows of it.
+_BOOKED = {
+    "payment_intent": ("id", "status", "amount", "amount_received", "amount_capturable", "currency", "metadata",
+                       "latest_charge", "customer", "capture_method", "payment_method_types", "cancellation_reason",
+                       "created"),
+    "charge": ("id", "status", "amount", "amount_captured", "amount_refunded", "captured", "paid", "refunded",
+               "disputed", "currency", "metadata", "payment_intent", "customer", "balance_transaction",
+               "failure_code", "created"),
+    "refund": ("id", "status", "amount", "currency", "metadata", "reason", "charge", "payment_intent",
+               "balance_transaction", "failure_balance_transaction", "failure_reason", "created"),
+    "dispute": ("id", "status", "amount", "currency", "reason", "charge", "payment_intent", "metadata", "created"),
+    "balance_transaction": ("id", "type", "amount", "fee", "net", "currency", "source", "created"),
+    "payout": ("id", "status", "amount", "currency", "automatic", "balance_transaction", "created"),
+}  # fmt: skip
+
+
 @action("GET", "books", 1)
 async def books(sandbox: Sandbox, _: Obj, ids: list[str], __: str) -> Obj:
-    """Return every intent, charge and refund of an account, with what is needed to compare books."""
-    fields = {
-        "payment_intent": ("id", "status", "amount", "amount_received", "amount_capturable", "currency",
-                           "metadata",
-                           "latest_charge", "customer", "created"),
-        "charge": ("id", "status", "amount", "amount_captured", "amount_refunded", "captured", "paid",
-                   "refunded", "currency", "metadata", "payment_intent", "created"),
-        "refund": ("id", "status", "amount", "currency", "metadata", "charge", "payment_intent", "created"),
-    }  # fmt: skip
+    """Return an account's money as Stripe has it, with what is needed to compare books (see ``_BOOKED``)."""
     book = sandbox.world.book(ids[0])
     return {
         "account": f"acct_{ids[0]}",
         **{
             f"{kind}s": [{name: obj.get(name) for name in names} for obj in book.shelf(kind).values()]
-            for kind, names in fields.items()
+            for kind, names in _BOOKED.items()
         },
     }
 
@@ -260,6 +282,7 @@ async def reset(sandbox: Sandbox, _: Obj, __: list[str], ___: str) -> Obj:
     sandbox.keys.clear()
     sandbox.faults.clear()
     sandbox.revoked.clear()
+    sandbox.expiring.clear()
     sandbox.store.clear()
     sandbox.remember("clock", sandbox.clock.offset)
     return {"ok": True}

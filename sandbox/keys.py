@@ -4,7 +4,7 @@ import base64
 import binascii
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from sandbox.errors import StripeError
@@ -25,8 +25,11 @@ def digest(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()
 
 
-def caller(headers: Mapping[str, str], given: str | None, revoked: set[str]) -> Caller:
-    """Return who calls, by header or (from a page) by the ``key`` parameter; else raise the 401."""
+def caller(headers: Mapping[str, str], given: str | None, is_over: Callable[[str, str], bool]) -> Caller:
+    """Return who calls, by header or (from a page) by the ``key`` parameter; else raise the 401.
+
+    ``is_over`` says of an account and a key's digest whether the key was revoked or has expired.
+    """
     key = _key_of(headers) or given
     if not key:
         raise StripeError(
@@ -41,7 +44,7 @@ def caller(headers: Mapping[str, str], given: str | None, revoked: set[str]) -> 
     if match is None:
         raise StripeError(401, f"Invalid API Key provided: {_masked(key)}")
     account = match[2]
-    if account in revoked or digest(key) in revoked:
+    if is_over(account, digest(key)):
         raise StripeError(401, f"Expired API Key provided: {_masked(key)}", code="api_key_expired")
     if headers.get("Stripe-Account", f"acct_{account}") != f"acct_{account}":
         raise StripeError(

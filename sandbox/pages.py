@@ -5,8 +5,8 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from aiohttp import web
 
-from sandbox import clicks, console, frames, money
-from sandbox.control import intent_for_page
+from sandbox import clicks, console, frames, money, reader_page
+from sandbox.control import intent_for_page, opened
 from sandbox.errors import StripeError
 from sandbox.playing import authenticate
 from sandbox.server import CORS, Sandbox
@@ -32,10 +32,14 @@ async def handle(sandbox: Sandbox, request: web.BaseRequest) -> web.StreamRespon
             frame = frames.ELEMENTS.get(path.removeprefix("/_sandbox/elements/"))
             return _page(frame, framed=True) if frame else _not_found()
         if path == "/":
-            return _page(console.page(sandbox, request.query))
+            about = await console.events_about(sandbox, request.query)
+            return _page(console.page(sandbox, request.query, about))
         if path.startswith("/_sandbox/receipts/"):
             return _receipt(sandbox, path.removeprefix("/_sandbox/receipts/").split("/"))
     try:
+        if method in ("GET", "HEAD") and path.startswith("/_sandbox/reader/"):
+            tx, reader = opened(sandbox, "terminal.reader", path.removeprefix("/_sandbox/reader/"))
+            return _page(reader_page.page(tx, reader)) if not reader.get("deleted") else _not_found()
         if path.startswith("/_sandbox/3ds/"):
             return await _challenge(sandbox, request, path.removeprefix("/_sandbox/3ds/"))
         if method == "POST" and path.startswith("/_sandbox/play/") and _same_origin(request):
@@ -111,7 +115,8 @@ async def _challenge(sandbox: Sandbox, request: web.BaseRequest, intent_id: str)
 
 async def _play(sandbox: Sandbox, request: web.BaseRequest, what: str) -> web.StreamResponse:
     """Do what a person clicked, and show the page they were on."""
-    form = dict(parse_qsl((await request.read()).decode(errors="replace")))
+    pairs = parse_qsl((await request.read()).decode(errors="replace"), keep_blank_values=True)
+    form = clicks.Form(pairs)
     to = await clicks.click(sandbox, what, form, f"http://{request.host}")
     return web.Response(status=303, headers={"Location": to}) if to else _not_found()
 

@@ -69,6 +69,8 @@ class Sandbox:
         self.store = store
         self.clock = Clock(meta.get("clock", 0.0))
         self.revoked: set[str] = set(meta.get("revoked", []))
+        #: Digest of a key -> the moment of the clock when it ends.
+        self.expiring: dict[str, float] = dict(meta.get("expiring", {}))
         self.world = World(store, self.clock, hot_objects)
         self.world.load()
         self.keys = Keys(self.world)
@@ -113,7 +115,9 @@ class Sandbox:
     async def _handle(self, request: web.BaseRequest, call: Call) -> tuple[int, bytes]:
         form = await self._form(request)
         given_key = form.pop("key", None)
-        caller = keys.caller(request.headers, given_key if isinstance(given_key, str) else None, self.revoked)
+        caller = keys.caller(
+            request.headers, given_key if isinstance(given_key, str) else None, self._is_over
+        )
         call.account = caller.account
         found = operations.resolve(request.method, request.path)
         if found is None:
@@ -172,6 +176,12 @@ class Sandbox:
                 self._locked.discard(held)
             if key:
                 self.keys.end(caller.account, key)
+
+    def _is_over(self, account: str, mark: str) -> bool:
+        """Return whether a key was revoked, with all of its account or alone, or has come to its end."""
+        if account in self.revoked or mark in self.revoked:
+            return True
+        return bool(self.expiring) and self.clock.now() >= self.expiring.get(mark, float("inf"))
 
     async def _execute(
         self,

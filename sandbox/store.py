@@ -8,7 +8,9 @@ cheap.
 """
 
 import asyncio
+import contextlib
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -24,6 +26,10 @@ CREATE TABLE IF NOT EXISTS rows (
 """
 _PUT = "INSERT OR REPLACE INTO rows (space, account, id, seq, body) VALUES (?, ?, ?, ?, ?)"
 _GET = "SELECT body FROM rows WHERE space = ? AND account = ? AND id = ?"
+_SEARCH = (
+    "SELECT body FROM rows WHERE space = 'object' AND account = ? AND id >= ? AND id < ? AND instr(body, ?) "
+    "ORDER BY seq DESC LIMIT ?"
+)
 _DROP = "DELETE FROM rows WHERE space = ? AND account = ? AND id = ?"
 
 Row = tuple[str, str, str, int, bytes | None]
@@ -34,6 +40,7 @@ class Store:
     """One SQLite file and the thread that writes it."""
 
     def __init__(self, path: str) -> None:
+        self._path = path
         self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=OFF")
@@ -72,6 +79,31 @@ class Store:
         """Return the body of one row that was committed."""
         row = self._reader.execute(_GET, (space, account, row_id)).fetchone()
         return None if row is None else row[0]
+
+    async def search(
+        self, account: str, prefix: str, text: bytes, limit: int, seconds: float
+    ) -> list[bytes] | None:
+        """Return the newest bodies that hold a text, of an account's objects whose ids begin so.
+
+        Looks through everything, beside what else happens; None without a file, or when it would take too long.
+        """
+        return (
+            await asyncio.to_thread(self._search, account, prefix, text, limit, seconds)
+            if self.can_read
+            else None
+        )
+
+    def _search(
+        self, account: str, prefix: str, text: bytes, limit: int, seconds: float
+    ) -> list[bytes] | None:
+        deadline = time.monotonic() + seconds
+        with contextlib.closing(sqlite3.connect(self._path, isolation_level=None)) as own:
+            own.set_progress_handler(lambda: time.monotonic() > deadline, 100_000)
+            try:
+                rows = own.execute(_SEARCH, (account, prefix, prefix + "\uffff", text, limit)).fetchall()
+            except sqlite3.OperationalError:
+                return None
+        return [body for (body,) in rows]
 
     def write(self, rows: list[Row]) -> None:
         """Queue rows for the next commit; ``await settled()`` to know that they are safe."""

@@ -205,52 +205,64 @@
       const { error, value } = await this.request("GET", `/v1/payment_intents/${intentId(clientSecret)}`, { client_secret: clientSecret });
       return error ? { error } : { paymentIntent: value };
     }
+    async retrieveSetupIntent(clientSecret) {
+      const { error, value } = await this.request("GET", `/v1/setup_intents/${intentId(clientSecret)}`, { client_secret: clientSecret });
+      return error ? { error } : { setupIntent: value };
+    }
     async createConfirmationToken({ elements, params } = {}) {
       const { error, paymentMethod } = await elements.method(params?.payment_method_data?.billing_details);
       if (error) return { error };
       const made = await this.request("POST", "/v1/confirmation_tokens", { payment_method: paymentMethod.id, return_url: params?.return_url, shipping: params?.shipping });
       return made.error ? { error: made.error } : { confirmationToken: made.value };
     }
-    async confirmPayment({ elements, clientSecret, confirmParams = {}, redirect = "always" }) {
+    confirmPayment(given) { return this.confirm("payment_intent", "confirmPayment", given); }
+    confirmSetup(given) { return this.confirm("setup_intent", "confirmSetup", given); }
+    async confirm(kind, name, { elements, clientSecret, confirmParams = {}, redirect = "always" }) {
       const secret = clientSecret || elements?.options.clientSecret;
-      if (!secret) return failure("confirmPayment needs a clientSecret.", "invalid_request_error");
+      if (!secret) return failure(`${name} needs a clientSecret.`, "invalid_request_error");
       if (redirect !== "if_required" && !confirmParams.return_url) return failure("return_url is required unless redirect is if_required.", "invalid_request_error");
       const { payment_method_data: data, ...rest } = confirmParams;
       const params = { ...rest, client_secret: secret, use_stripe_sdk: true };
       if (!params.confirmation_token && !params.payment_method) {
-        if (!elements) return failure("confirmPayment needs elements.", "invalid_request_error");
+        if (!elements) return failure(`${name} needs elements.`, "invalid_request_error");
         const { error, paymentMethod } = await elements.method(data?.billing_details);
         if (error) return { error };
         params.payment_method = paymentMethod.id;
       }
-      const { error, value } = await this.request("POST", `/v1/payment_intents/${intentId(secret)}/confirm`, params);
+      const { error, value } = await this.request("POST", `/v1/${kind}s/${intentId(secret)}/confirm`, params);
       if (error) return { error };
-      return this.finish(value, secret, redirect, confirmParams.return_url, elements);
+      return this.finish(kind, value, secret, redirect, confirmParams.return_url, elements);
     }
     async handleNextAction({ clientSecret }) {
-      const { error, paymentIntent } = await this.retrievePaymentIntent(clientSecret);
-      return error ? { error } : this.finish(paymentIntent, clientSecret, "if_required");
+      const kind = String(clientSecret).startsWith("seti_") ? "setup_intent" : "payment_intent";
+      const { error, intent } = await this.read(kind, clientSecret);
+      return error ? { error } : this.finish(kind, intent, clientSecret, "if_required");
     }
-    async finish(intent, secret, redirect, returnUrl, elements) {
+    async read(kind, secret) {
+      const { error, paymentIntent, setupIntent } = await (kind === "setup_intent" ? this.retrieveSetupIntent(secret) : this.retrievePaymentIntent(secret));
+      return error ? { error } : { intent: paymentIntent ?? setupIntent };
+    }
+    async finish(kind, intent, secret, redirect, returnUrl, elements) {
       let done = intent;
       if (intent.status === "requires_action") {
         if (intent.next_action.type === "redirect_to_url") { location.assign(intent.next_action.redirect_to_url.url); return new Promise(() => {}); }
         await authenticate(intent.id);
-        const read = await this.retrievePaymentIntent(secret);
+        const read = await this.read(kind, secret);
         if (read.error) return read;
-        done = read.paymentIntent;
+        done = read.intent;
       }
-      if (done.status === "requires_payment_method" && done.last_payment_error) return { error: { ...done.last_payment_error, payment_intent: done } };
+      const failed = done.last_payment_error ?? done.last_setup_error;
+      if (done.status === "requires_payment_method" && failed) return { error: { ...failed, [kind]: done } };
       elements?.wallet?.element.closeSheet();
       if (redirect !== "if_required") {
         const url = new URL(returnUrl);
-        url.searchParams.set("payment_intent", done.id);
-        url.searchParams.set("payment_intent_client_secret", secret);
+        url.searchParams.set(kind, done.id);
+        url.searchParams.set(`${kind}_client_secret`, secret);
         url.searchParams.set("redirect_status", ["succeeded", "requires_capture"].includes(done.status) ? "succeeded" : "failed");
         location.assign(url);
         return new Promise(() => {});
       }
-      return { paymentIntent: done };
+      return kind === "setup_intent" ? { setupIntent: done } : { paymentIntent: done };
     }
   }
 

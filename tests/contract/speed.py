@@ -6,6 +6,7 @@ Not a test: a number depends on the machine. The sandbox is pinned to one core, 
 import argparse
 import asyncio
 import contextlib
+import json
 import os
 import resource
 import secrets
@@ -116,6 +117,52 @@ async def create_and_deliver(base: str, pid: int, count: int) -> str:
     return f"{count / took:.0f} created and delivered a second ({count / used:.0f} for each second of its own core)"
 
 
+async def readers_at_work(base: str, pid: int, readers: int, rounds: int) -> str:
+    """Let so many readers, with a person at each who pays at once, take one payment after the other."""
+    heard: dict[str, asyncio.Event] = {}
+    waits: list[float] = []
+
+    async def listen(request: web.BaseRequest) -> web.Response:
+        event = json.loads(await request.read())
+        heard[event["data"]["object"]["id"]].set()
+        return web.Response()
+
+    runner = web.ServerRunner(web.Server(listen, access_log=None))
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    url = f"http://127.0.0.1:{runner.addresses[0][1]}/"
+    wanted = {"url": url, "enabled_events[]": "terminal.reader.action_succeeded"}
+    await post_many(base, "/v1/webhook_endpoints", wanted, 1, 1)
+    await post_many(base, "/v1/terminal/readers", {"registration_code": "simulated-wpe"}, readers, 16)
+    ids = [one["id"] for one in requests.get(f"{base}/_sandbox/readers/speed", timeout=60).json()["data"]]
+    person = {"after_ms": 0, "processing_ms": 0}
+    requests.post(f"{base}/_sandbox/accounts/speed/auto_readers", json=person, timeout=60).raise_for_status()
+
+    async def sell(session: aiohttp.ClientSession, reader: str) -> None:
+        for _ in range(rounds):
+            heard[reader] = asyncio.Event()
+            asked = {**NEW, "allowed_payment_method_types[]": "card_present"}
+            async with session.post(f"{base}/v1/payment_intents", data=asked, headers=AUTH) as answer:
+                intent = (await answer.json())["id"]
+            path, started = f"{base}/v1/terminal/readers/{reader}/process_payment_intent", time.perf_counter()
+            async with session.post(path, data={"payment_intent": intent}, headers=AUTH) as answer:
+                assert answer.status == 200, await answer.text()
+            await asyncio.wait_for(heard[reader].wait(), 120)
+            waits.append(time.perf_counter() - started)
+
+    connector = aiohttp.TCPConnector(limit=0)
+    async with aiohttp.ClientSession(connector=connector) as session:
+        used, started = core_seconds(pid), time.perf_counter()
+        await asyncio.gather(*(sell(session, reader) for reader in ids))
+        took, used = time.perf_counter() - started, core_seconds(pid) - used
+    await runner.cleanup()
+    median = sorted(waits)[len(waits) // 2]
+    speed = (
+        f"{len(waits) / took:.0f} payments a second ({len(waits) / used:.0f} for each second of its own core)"
+    )
+    return f"{speed}, heard of {median:.1f} s after the reader was asked (median)"
+
+
 def fill(base: str, pid: int, objects: int) -> Iterator[str]:
     """Pay until there are that many objects, and say what memory it takes on the way."""
     made, paid = 0, 0
@@ -132,6 +179,7 @@ def main() -> None:
     """Print every measurement."""
     parser = argparse.ArgumentParser(prog="speed", description=__doc__)
     parser.add_argument("--objects", type=int, default=0, help="also measure memory with that many objects")
+    parser.add_argument("--readers", type=int, default=500, help="that take payments at once")
     parser.add_argument("--count", type=int, default=5000, help="of intents created")
     given: Any = parser.parse_args()
     with sandbox() as (base, pid):
@@ -142,6 +190,12 @@ def main() -> None:
         print(f"create and confirm: {given.count / 2 / took:.0f} a second", flush=True)
     with sandbox() as (base, pid):
         print("create, webhook:", asyncio.run(create_and_deliver(base, pid, given.count)), flush=True)
+    with sandbox() as (base, pid):
+        print(
+            f"{given.readers} readers at once:",
+            asyncio.run(readers_at_work(base, pid, given.readers, 5)),
+            flush=True,
+        )
     with sandbox("--latency-ms", "2000") as (base, pid):
         before = memory(pid)
         took = asyncio.run(post_many(base, "/v1/payment_intents", NEW, 5000, 5000))

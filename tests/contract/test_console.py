@@ -9,8 +9,8 @@ import requests
 from tests.contract.conftest import Account, Endpoint, Running, eventually
 from tests.contract.test_webhooks import listen
 
-VIEWS = ("payments", "charges", "refunds", "customers", "setups", "disputes", "payouts", "events", "faults", "clock",
-         "cards")  # fmt: skip
+VIEWS = ("payments", "charges", "refunds", "customers", "setups", "disputes", "payouts", "events", "faults", "readers",
+         "clock", "cards")  # fmt: skip
 
 
 def look(account: Account, **query: str) -> str:
@@ -98,6 +98,30 @@ def test_faults_are_armed_and_removed_by_clicking(account: Account) -> None:
     assert {account.post("/v1/customers").status_code for _ in range(12)} == {200}
     assert click(account, "add_fault", kind="gremlins").status_code == 400
     assert click(account, "add_fault", kind="latency", ms="long").status_code == 400
+
+
+def test_a_fault_by_method_and_path(account: Account) -> None:
+    armed = click(account, "add_fault", kind="error_500_before", account=account.slug, method="GET",
+                  path="/v1/customers$", times="")  # fmt: skip
+    assert armed.status_code == 303
+    assert account.post("/v1/customers").status_code == 200
+    assert (account.get("/v1/customers").status_code, account.get("/v1/refunds").status_code) == (500, 200)
+    assert "path /v1/customers$" in look(account, view="faults")
+    for fault in account.sandbox.control("GET", "faults")["data"]:
+        if fault["match"].get("account") == account.slug:
+            click(account, "remove_fault", fault=fault["id"])
+
+
+def test_the_events_about_an_object_are_found_however_old(account: Account) -> None:
+    paid = account.pay()
+    eventually(lambda: "charge.updated" in account.types())
+    for number in range(60):
+        account.v1.customers.create({"name": str(number)})
+    page = look(account, object=paid.id)
+    found = re.findall(r"<td data-label=\"Event\"><div>([a-z_.]+)<br>", page)
+    assert found == ["payment_intent.succeeded", "payment_intent.created"]
+    event = account.v1.events.list({"type": "payment_intent.created"}).data[0].id
+    assert f"<h2>event <code>{event}</code></h2>" in look(account, object=event)
 
 
 def test_events_are_resent_delayed_and_dropped_by_clicking(account: Account, endpoint: Endpoint) -> None:

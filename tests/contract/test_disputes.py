@@ -43,7 +43,14 @@ def test_a_dispute_takes_the_money_at_once(account: Account) -> None:
     with pytest.raises(stripe.InvalidRequestError) as caught:
         account.v1.refunds.create({"payment_intent": paid.id})
     assert caught.value.code == "charge_disputed"
-    assert account.books()["refunds"] == []
+    books = account.books()
+    assert books["refunds"] == []
+    shown = books["disputes"][0]
+    assert (shown["charge"], shown["payment_intent"], shown["amount"]) == (
+        books["charges"][0]["id"], books["payment_intents"][0]["id"], books["charges"][0]["amount"],
+    )  # fmt: skip
+    entries = {entry["id"]: entry for entry in books["balance_transactions"]}
+    assert all(charge["balance_transaction"] in (None, *entries) for charge in books["charges"])
 
 
 @pytest.mark.parametrize(

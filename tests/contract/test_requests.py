@@ -22,6 +22,23 @@ def test_a_key_is_asked_for_and_checked(account: Account) -> None:
     assert account.post("/v1/customers", Authorization=f"Basic {basic}").status_code == 200
 
 
+def test_a_key_ends_by_the_clock(own_sandbox: Running) -> None:
+    account = Account(own_sandbox, "studio")
+    told = own_sandbox.control("POST", "keys/expire", key=account.key, after=3600)
+    assert told["expires_at"] > own_sandbox.control("GET", "clock")["now"] + 3500
+    assert account.get("/v1/balance").status_code == 200
+    own_sandbox.control("POST", "clock", advance=3601)
+    error = account.get("/v1/balance").json()["error"]
+    assert (account.get("/v1/balance").status_code, error["code"]) == (401, "api_key_expired")
+    assert account.get("/v1/balance", key="sk_test_studio_two").status_code == 200
+    own_sandbox.stop()
+    own_sandbox.start()
+    again = Account(own_sandbox, "studio")
+    assert again.get("/v1/balance").status_code == 401
+    own_sandbox.control("POST", "keys/expire", key=account.key)
+    assert again.get("/v1/balance").status_code == 200
+
+
 def test_a_revoked_key_expires_and_its_sister_works(account: Account) -> None:
     account.sandbox.control("POST", "keys/revoke", key=account.key)
     with pytest.raises(stripe.AuthenticationError) as caught:

@@ -160,6 +160,32 @@ def test_three_d_secure_opens_over_the_page(page: Any, shop: Shop, button: str, 
     says(page, said)
 
 
+@pytest.mark.parametrize(
+    ("card", "button", "said"),
+    [("4242424242424242", None, {"status": "succeeded"}),
+     ("4000002760003184", "Authorise", {"status": "succeeded"}),
+     ("4000002760003184", "Fail authentication", {"error": "setup_intent_authentication_failure"}),
+     ("4000000000000002", None, {"error": "card_declined"})],
+)  # fmt: skip
+def test_a_card_is_saved(page: Any, shop: Shop, card: str, button: str | None, said: dict[str, str]) -> None:
+    setup = shop.account.v1.setup_intents.create({})
+    fill(page, card)
+    page.evaluate(
+        """async (clientSecret) => {
+          await elements.submit();
+          stripe.confirmSetup({ elements, clientSecret, confirmParams: { return_url: location.href },
+            redirect: "if_required" })
+            .then(({ error, setupIntent }) => say(error ? { error: error.code } : { status: setupIntent.status }));
+        }""",
+        setup.client_secret,
+    )
+    if button:
+        frame(page, "3-D Secure authentication").get_by_role("button", name=button).click()
+    says(page, said)
+    status = shop.account.v1.setup_intents.retrieve(setup.id).status
+    assert status == said.get("status", "requires_payment_method")
+
+
 def test_the_wallet_pays_and_recovers_from_a_decline(page: Any, shop: Shop) -> None:
     assert json.loads(page.get_attribute("body", "data-express"))["testWallet"] is True
     button = frame(page, "Secure express checkout frame").get_by_role("button", name="Pay with Test wallet")
