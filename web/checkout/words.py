@@ -34,6 +34,11 @@ _STATES: dict[str, Words] = {
     PaymentState.AUTHORISED: Words(
         _("Your card is authorised."), _("Do not pay again: the business completes the payment."), None
     ),
+    PaymentState.RESERVED: Words(
+        _("Set aside for this order."),
+        _("It is used once the rest is paid, and given back otherwise."),
+        False,
+    ),
     PaymentState.CANCELLING: Words(
         _("Cancelling…"), _("Please wait until it is certain. Do not pay again yet."), None
     ),

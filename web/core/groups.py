@@ -18,6 +18,8 @@ class Group(StrEnum):
     PURCHASES = "purchases"
     CUSTOMER = "customer"
     REFUNDS = "refunds"  # ours: to give money back; seeing purchases is another right
+    CREDITS = "credits"  # ours: change what customers have stored, money and service credits
+    DISCOUNTS = "discounts"  # ours: take something off a sale
     SETTINGS = "settings"  # ours: keys, taxes, readers and policies of payments
 
 

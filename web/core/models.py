@@ -191,6 +191,9 @@ SERVICE_TYPES = frozenset({ItemType.SERVICE_PASS, ItemType.SERVICE_REGISTRATION,
 # A gift card is money that is not yet spent: what it buys later is taxed, the card itself never.
 UNTAXED_TYPES = frozenset({ItemType.GIFT_CARD})
 
+# What a service credit can pay for: a place in a class, a lesson. Never goods, nor the pass that credits come from.
+CREDIT_TYPES = frozenset({ItemType.SERVICE_REGISTRATION, ItemType.APPOINTMENT})
+
 
 class Item(models.Model):
     """Something that a business sells, at a price in minor units of its currency."""
@@ -207,10 +210,29 @@ class Item(models.Model):
     currency = models.CharField(max_length=3)
     sold_online = models.BooleanField(default=True)
     is_active = models.BooleanField(default=True)
+    # What one piece gives its buyer: a gift card stored money, a service pass service credits; for so many days,
+    # or for ever.
+    gives_minor = models.PositiveBigIntegerField(default=0)
+    gives_credits = models.PositiveIntegerField(default=0)
+    gives_days = models.PositiveIntegerField(null=True, blank=True)
+    # How many service credits pay for one, where its type can be paid so; 0: it cannot.
+    credit_price = models.PositiveSmallIntegerField(default=1)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
         constraints = [
+            models.CheckConstraint(
+                condition=models.Q(gives_minor=0) | models.Q(item_type="gift_card"),
+                name="only_a_gift_card_gives_money",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(gives_credits=0) | models.Q(item_type="service_pass"),
+                name="only_a_service_pass_gives_credits",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(gives_days__isnull=True) | models.Q(gives_days__gte=1),
+                name="what_an_item_gives_lasts_a_day_at_least",
+            ),
             models.UniqueConstraint(
                 fields=["business", "code"], condition=~models.Q(code=""), name="a_code_names_one_item"
             ),

@@ -31,6 +31,9 @@ READER_QUEUED = "reader.queued"
 READER_MOVED = "reader.moved"
 CAPTURE_ASKED = "capture.asked"
 CUSTOMER_CHOSEN = "customer.chosen"  # the sale was given to another customer, or to a guest
+STORED = "stored.changed"  # a gift card or pass was credited, or what it gave was taken back
+DISCOUNTED = "cart.discounted"
+PAYS_ON_ARRIVAL = "cart.pays_on_arrival"
 
 WORKER = "worker"
 STRIPE = "stripe"

@@ -1,17 +1,20 @@
 """Every SELECT … FOR UPDATE of the ledger, so that the order of locks can be read in one place.
 
-The order: cart, payment, refund, order line, attempt, place in a reader's queue, job; ascending ids within each
-(a reader is locked by whoever has no sale locked, before the places in its queue). A payment belongs to one
-cart reference, so a *sale* (a cart reference with all that hangs on it) is locked as a tree; whoever needs
-several sales takes them in ascending order of their references. NO KEY: inserting a row that points at a
-locked one does not have to wait.
+The order: cart, payment, refund, order line, attempt, place in a reader's queue, customer, ledger balance, job;
+ascending ids within each (a reader is locked by whoever has no sale locked, before the places in its queue). A
+payment belongs to one cart reference, so a *sale* (a cart reference with all that hangs on it) is locked as a tree;
+whoever needs several sales takes them in ascending order of their references. NO KEY: inserting a row that points
+at a locked one does not have to wait.
 """
 
 from __future__ import annotations
 
 import datetime
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+
+from django.db.models import Q
 
 from web.core.models import Profile
 from web.payments.models import (
@@ -21,6 +24,7 @@ from web.payments.models import (
     Cart,
     ConnectionToken,
     Job,
+    LedgerBalance,
     Operation,
     Order,
     OrderLine,
@@ -53,6 +57,11 @@ class Sale:
             for payment in self.payments
             if payment.state == PaymentState.SUCCEEDED and not payment.is_released
         ]
+
+    @property
+    def reserved(self) -> list[Payment]:
+        """What is set aside of the customer's stored money and credits; it is spent with the order."""
+        return [payment for payment in self.payments if payment.state == PaymentState.RESERVED]
 
     @property
     def held(self) -> list[Payment]:
@@ -154,6 +163,22 @@ def due_actions(*, account_id: int, limit: int, now: datetime.datetime) -> list[
 def attempt(attempt_id: int) -> Attempt:
     """Lock an attempt."""
     return Attempt.objects.select_for_update(no_key=True).get(id=attempt_id)
+
+
+def customers(ids: Iterable[int]) -> None:
+    """Lock people, before anything that they have stored: whoever changes that takes turns here."""
+    list(
+        Profile.objects.select_for_update(no_key=True)
+        .filter(id__in=set(ids))
+        .order_by("id")
+        .values_list("id")
+    )
+
+
+def balances(*, customer_ids: Iterable[int], ids: Iterable[int]) -> list[LedgerBalance]:
+    """Lock all that people have stored, and balances that belong to nobody any more."""
+    wanted = Q(id__in=list(ids)) | Q(customer_id__in=list(customer_ids))
+    return list(LedgerBalance.objects.select_for_update(no_key=True).filter(wanted).order_by("id"))
 
 
 def running_job(*, job_id: int, fence: int) -> Job | None:

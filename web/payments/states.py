@@ -20,6 +20,7 @@ class PaymentState(models.TextChoices):
     DECLINED = "declined", _("Declined")  # the customer may try another card on the same payment
     PROCESSING = "processing", _("Processing")
     AUTHORISED = "authorised", _("Authorised")  # held on the card, to be captured
+    RESERVED = "reserved", _("Set aside")  # of the customer's stored money or credits; spent with the order
     CANCELLING = "cancelling", _("Cancelling")  # asked for; certain only once Stripe says so
     SUCCEEDED = "succeeded", _("Paid")
     HELD = "held", _("Held")  # money came in that fits no order; a person decides
@@ -126,6 +127,8 @@ PAYMENT_EDGES: dict[tuple[str, str], str] = {
     (P.CANCELLED, P.HELD): "money came in all the same",
     (P.FAILED, P.SUCCEEDED): "money came in all the same, and the cart still fits",
     (P.FAILED, P.HELD): "money came in all the same",
+    (P.RESERVED, P.SUCCEEDED): "the rest was paid: what was set aside is spent",
+    (P.RESERVED, P.CANCELLED): "the sale did not come about, or a person undid it: given back",
     (P.HELD, P.SUCCEEDED): "a person attached it to its order",
 }
 
@@ -204,8 +207,9 @@ CARD_SETUP_EDGES: dict[tuple[str, str], str] = {
 
 LIVE = frozenset({P.REQUESTED, P.UNKNOWN, P.AWAITING, P.DECLINED, P.PROCESSING, P.AUTHORISED, P.CANCELLING})
 FINAL = frozenset({P.SUCCEEDED, P.HELD, P.CANCELLED, P.FAILED})
+# RESERVED is neither: nothing happens to it by itself, it ends with its sale.
 # States in which the payment counts against its cart's total (DESIGN's "one total").
-COMMITTED = LIVE | {P.SUCCEEDED}
+COMMITTED = LIVE | {P.RESERVED, P.SUCCEEDED}
 CANCELLABLE = LIVE - {P.CANCELLING}
 ACTIVE_ACTION = frozenset({L.SENDING, L.WAITING, L.PROCESSING, L.CHECKING, L.CANCELLING})
 FINAL_ACTION = frozenset({L.SUCCEEDED, L.FAILED, L.CANCELLED})

@@ -43,8 +43,9 @@ def test_every_pair_is_an_edge_or_refused() -> None:
                     assert row.state == before
 
 
-def test_states_are_live_or_final_and_nothing_else() -> None:
-    assert set(PaymentState) == LIVE | FINAL
+def test_states_are_live_or_final_or_set_aside_and_nothing_else() -> None:
+    assert set(PaymentState) == LIVE | FINAL | {PaymentState.RESERVED}
+    assert PaymentState.RESERVED not in LIVE | FINAL
     assert not LIVE & FINAL
 
 

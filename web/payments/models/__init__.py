@@ -9,6 +9,7 @@ from web.payments.models.close_out import CloseOut, CloseOutLine
 from web.payments.models.dispute import Dispute
 from web.payments.models.inbox import InboxEvent
 from web.payments.models.job import Job
+from web.payments.models.ledger import EntryKind, Ledger, LedgerBalance, LedgerEntry, LedgerLot
 from web.payments.models.mail import ReceiptResend, RefundReceipt
 from web.payments.models.order import Order, OrderLine, Receipt
 from web.payments.models.payment import HeldReason, Method, Payment, PaymentEvent
@@ -33,9 +34,14 @@ __all__ = [
     "CloseOutLine",
     "ConnectionToken",
     "Dispute",
+    "EntryKind",
     "HeldReason",
     "InboxEvent",
     "Job",
+    "Ledger",
+    "LedgerBalance",
+    "LedgerEntry",
+    "LedgerLot",
     "Method",
     "Operation",
     "Order",

@@ -39,7 +39,13 @@ class Cart(models.Model):
     state_changed_at = models.DateTimeField()
     tip_percent = models.PositiveSmallIntegerField(null=True)  # a preset, recomputed while lines change
     tip_minor = minor_field(default=0)
+    discount_percent = models.DecimalField(max_digits=5, decimal_places=2, null=True)  # else an amount
     discount_minor = minor_field(default=0)
+    discount_reason = models.CharField(max_length=200, blank=True)
+    # What the customer's stored money and service credits shall pay: set aside when the rest is asked for.
+    uses_balance = models.BooleanField(default=False)
+    uses_credits = models.BooleanField(default=False)
+    pays_on_arrival_at = models.DateTimeField(null=True)  # when the customer said that they pay at the desk
     frozen_total_minor = models.BigIntegerField(null=True)
     # The whole price as it was when frozen (pricing.Quote as JSON): later tax changes do not touch a sale.
     frozen_quote = models.JSONField(null=True)
@@ -65,8 +71,24 @@ class Cart(models.Model):
                 condition=Q(tip_minor__gte=0) & Q(discount_minor__gte=0),
                 name="a_cart_takes_no_negative_amounts",
             ),
+            models.CheckConstraint(
+                condition=Q(discount_percent__isnull=True)
+                | Q(discount_percent__gt=0, discount_percent__lte=100, discount_minor=0),
+                name="a_discount_is_a_percentage_or_an_amount",
+            ),
+            models.CheckConstraint(
+                condition=Q(discount_percent__isnull=True, discount_minor=0) | ~Q(discount_reason=""),
+                name="a_discount_has_a_reason",
+            ),
         ]
-        indexes = [models.Index(fields=["business", "customer"], name="cart_of_customer")]
+        indexes = [
+            models.Index(fields=["business", "customer"], name="cart_of_customer"),
+            models.Index(
+                fields=["business", "pays_on_arrival_at"],
+                condition=Q(pays_on_arrival_at__isnull=False),
+                name="cart_paid_on_arrival",
+            ),
+        ]
 
     def __str__(self) -> str:
         return str(self.reference)
@@ -83,6 +105,11 @@ class CartLine(models.Model):
     quantity = models.PositiveSmallIntegerField(
         validators=[MinValueValidator(1), MaxValueValidator(LARGEST_QUANTITY)]
     )
+    # The item's, when it was put in: what one piece gives its buyer, and how many credits pay for one.
+    gives_minor = minor_field(default=0)
+    gives_credits = models.PositiveIntegerField(default=0)
+    gives_days = models.PositiveIntegerField(null=True)
+    credit_price = models.PositiveSmallIntegerField(default=0)
 
     class Meta:
         ordering = ["id"]

@@ -38,6 +38,7 @@ class Order(models.Model):
     currency = currency_field()
     subtotal_minor = minor_field()
     discount_minor = minor_field()
+    discount_reason = models.CharField(max_length=200, blank=True, db_default="")
     sales_tax_name = models.CharField(max_length=60, blank=True)
     sales_tax_rate = models.DecimalField(max_digits=7, decimal_places=4, default=0)
     sales_tax_minor = minor_field()
@@ -92,6 +93,10 @@ class OrderLine(models.Model):
     # What refunds by item have reserved of this line, under its sale's lock (a failed one gives it back).
     refunded_quantity = models.PositiveSmallIntegerField(default=0, db_default=0)
     refunded_minor = minor_field(default=0, db_default=0)
+    # What one piece gave its buyer: stored money, service credits, and for how many days.
+    gives_minor = minor_field(default=0, db_default=0)
+    gives_credits = models.PositiveIntegerField(default=0, db_default=0)
+    gives_days = models.PositiveIntegerField(null=True)
 
     class Meta:
         ordering = ["id"]

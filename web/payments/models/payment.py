@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import F, Q, Value
 from django.utils.translation import gettext_lazy as _
 
 from web.core.models import Business, Profile
@@ -22,6 +22,9 @@ class Method(models.TextChoices):
     ONLINE = "online", _("Card or wallet, online")
     TERMINAL = "terminal", _("Card reader")
     CASH = "cash", _("Cash")
+    BALANCE = "balance", _("Account balance")
+    CREDITS = "credits", _("Service credits")
+    ALREADY_PAID = "already_paid", _("Already paid elsewhere")
     COMPLIMENTARY = "complimentary", _("Complimentary")
     NO_CHARGE = "no_charge", _("No charge")
 
@@ -95,7 +98,10 @@ class Payment(models.Model):
     next_check_at = models.DateTimeField(null=True)  # when a sweep reads Stripe; null once final
     read_at = models.DateTimeField(null=True)  # the newest time that a page asked for a read
     checks = models.PositiveSmallIntegerField(default=0)
-    note = models.CharField(max_length=200, blank=True)  # why it was complimentary
+    note = models.CharField(max_length=200, blank=True)  # why it was complimentary, where it was paid already
+    # Service credits only: how many, and for what ([[line, pieces], …], lines as the frozen quote counts them).
+    credits = models.PositiveIntegerField(default=0, db_default=0)
+    covers = models.JSONField(default=list, db_default=Value([], models.JSONField()))
     created_at = models.DateTimeField()
 
     class Meta:
@@ -142,6 +148,14 @@ class Payment(models.Model):
             models.CheckConstraint(
                 condition=Q(reader_tip_minor=0) | Q(method="terminal"),
                 name="only_a_reader_takes_a_tip_of_its_own",
+            ),
+            models.CheckConstraint(
+                condition=Q(method="credits", credits__gt=0) | ~Q(method="credits") & Q(credits=0),
+                name="service_credits_are_counted",
+            ),
+            models.CheckConstraint(
+                condition=~Q(state="reserved") | Q(method__in=["balance", "credits"]),
+                name="only_what_is_stored_is_set_aside",
             ),
             models.CheckConstraint(
                 condition=~Q(state__in=sorted(FINAL))

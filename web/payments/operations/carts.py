@@ -10,7 +10,7 @@ from django.core.validators import validate_email
 from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
-from web.core.models import Business, Item, Location, Profile
+from web.core.models import CREDIT_TYPES, Business, Item, Location, Profile
 from web.payments import history, locks
 from web.payments.errors import Kind, Refusal
 from web.payments.models import LARGEST_QUANTITY, Cart, CartLine, PaymentSettings, ProfilePaymentData
@@ -199,6 +199,10 @@ def set_quantity(*, business: Business, token: str, item_id: int, quantity: int)
             "item_type": item.item_type,
             "description": item.name,
             "unit_price_minor": item.price_minor,
+            "gives_minor": item.gives_minor,
+            "gives_credits": item.gives_credits,
+            "gives_days": item.gives_days,
+            "credit_price": item.credit_price if item.item_type in CREDIT_TYPES else 0,
         },
     )
     if cart.lines.count() > LARGEST_CART_LINES:
@@ -261,6 +265,7 @@ def set_buyer(
 ) -> Cart:
     """Say who buys: a customer of the business, or a guest by name and e-mail address."""
     cart = _locked_open(business, token)
+    before = cart.customer_id
     if customer is not None:
         if customer.business_id != business.id:
             raise BuyerIncomplete
@@ -270,7 +275,11 @@ def set_buyer(
         if not email:
             raise BuyerIncomplete
         cart.customer, cart.guest_name, cart.guest_email = None, name, email
-    cart.save(update_fields=["customer", "guest_name", "guest_email", "updated_at"])
+    if cart.customer_id != before:
+        cart.uses_balance = cart.uses_credits = False  # the one before had chosen that, of what they have
+    cart.save(
+        update_fields=["customer", "guest_name", "guest_email", "uses_balance", "uses_credits", "updated_at"]
+    )
     return cart
 
 

@@ -95,9 +95,20 @@ def choose(
         raise CartFrozen
     before = cart.customer_id
     cart.customer, cart.guest_name, cart.guest_email = customer, name, email
+    cart.uses_balance = cart.uses_credits = False  # the one before had chosen that, of what they have
     if customer is not None:
         cart.language = customer.language
-    cart.save(update_fields=["customer", "guest_name", "guest_email", "language", "updated_at"])
+    cart.save(
+        update_fields=[
+            "customer",
+            "guest_name",
+            "guest_email",
+            "uses_balance",
+            "uses_credits",
+            "language",
+            "updated_at",
+        ]
+    )
     history.record(
         history.CUSTOMER_CHOSEN,
         business_id=business.id,

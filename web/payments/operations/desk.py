@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from dataclasses import dataclass
 
 from django.db import transaction
 from django.utils.translation import gettext_lazy as _
@@ -11,6 +12,7 @@ from web.core.models import Business, Profile
 from web.payments import history, locks
 from web.payments.errors import Refusal
 from web.payments.models import Cart, Method, Order, Payment
+from web.payments.money import Money
 from web.payments.operations.carts import CartNotFound, confirm_buyer
 from web.payments.operations.intents import (
     AlreadyPaid,
@@ -21,7 +23,8 @@ from web.payments.operations.intents import (
     PaymentUnderWay,
     TotalChanged,
 )
-from web.payments.operations.payments import commit, finish, freeze
+from web.payments.operations.payments import commit, complete, freeze
+from web.payments.operations.reserving import set_aside
 from web.payments.queries.quotes import quote
 from web.payments.states import CartState, PaymentState
 
@@ -32,7 +35,34 @@ class ReasonMissing(Refusal):
     next_step = _("No money moved. Say why it is complimentary and try again.")
 
 
-@transaction.atomic
+class NoteMissing(Refusal):
+    code = "note_missing"
+    message = _("Say where it was paid already.")
+    next_step = _("No money moved. Write down where, such as the other system's receipt, and try again.")
+
+
+class BadTender(Refusal):
+    """`details["due"]` is what is left to pay."""
+
+    code = "bad_tender"
+    message = _("This is not an amount that can be taken for this sale.")
+    next_step = _("No money moved. Enter more than zero, and no more than what is left to pay.")
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What taking money came to: the payment (None where nothing was left), the order if all is paid, the rest."""
+
+    payment: Payment | None
+    order: Order | None
+    due: Money
+
+
+# Why each method needs a note, if it does: somebody will ask.
+_NOTES: dict[str, type[Refusal]] = {Method.COMPLIMENTARY: ReasonMissing, Method.ALREADY_PAID: NoteMissing}
+TAKEN_AT_THE_DESK = frozenset({Method.CASH, Method.ALREADY_PAID, Method.COMPLIMENTARY, Method.NO_CHARGE})
+
+
 def sell(
     *,
     business: Business,
@@ -43,15 +73,53 @@ def sell(
     now: datetime.datetime,
     staff: Profile | None,
     note: str = "",
+    payer: Profile | None = None,
 ) -> Order:
     """Take all that is left to pay by `method` and make the order. The same form again returns the same order."""
-    if method is Method.COMPLIMENTARY and not note.strip():
-        raise ReasonMissing
+    taken = take(
+        business=business,
+        token=token,
+        method=method,
+        form_token=form_token,
+        expected_total_minor=expected_total_minor,
+        now=now,
+        staff=staff,
+        note=note,
+        payer=payer,
+    )
+    if taken.order is None:
+        raise FormReused  # the form has taken a part of the total before
+    return taken.order
+
+
+@transaction.atomic
+def take(
+    *,
+    business: Business,
+    token: str,
+    method: Method,
+    form_token: str,
+    expected_total_minor: int,
+    now: datetime.datetime,
+    staff: Profile | None,
+    note: str = "",
+    amount: Money | None = None,
+    payer: Profile | None = None,
+) -> Taken:
+    """Take an amount by `method`, or all that is left to pay; with the last of it the order is made.
+
+    What the cart shall use of its customer's balance and credits is set aside first. The same form again returns
+    what it took.
+    """
+    if method not in TAKEN_AT_THE_DESK:
+        raise BadTender
+    if method in _NOTES and not note.strip():
+        raise _NOTES[method]
     repeated = (
         Payment.objects.filter(business=business, form_token=form_token).select_related("order").first()
     )
     if repeated is not None and repeated.order is not None and repeated.order.token == token:
-        return repeated.order
+        return Taken(repeated, repeated.order, Money.zero(repeated.currency))
     reference = (
         Cart.objects.filter(business=business, token=token).values_list("reference", flat=True).first()
     )
@@ -59,7 +127,12 @@ def sell(
     cart = None if sale is None else sale.cart
     if sale is None or cart is None:
         return _already_ordered(business, token, form_token)
-    if repeated is not None:
+    known = next((payment for payment in sale.payments if payment.form_token == form_token), None)
+    priced = quote(cart)
+    total = priced.totals.total
+    if known is not None and known.state == PaymentState.SUCCEEDED:
+        return Taken(known, None, Money(total.amount - cart.committed_minor, cart.currency))
+    if repeated is not None or known is not None:
         raise FormReused
     if sale.live:
         raise PaymentUnderWay
@@ -67,36 +140,41 @@ def sell(
         raise MoneyHeld
     if sale.being_refunded:
         raise BeingRefunded
-    priced = quote(cart)
-    total = priced.totals.total
     if not priced.totals.lines:
         raise EmptyCart
     if expected_total_minor != total.amount:
         raise TotalChanged(total=total)
     if cart.state == CartState.OPEN:
         freeze(cart, priced, now=now)
-    due = total.amount - cart.committed_minor
     actor = history.CUSTOMER if staff is None else history.staff(staff.id)
-    payment = Payment(
-        business=business,
-        cart_reference=cart.reference,
-        customer_id=cart.customer_id,
-        created_by=staff,
-        method=method,
-        state=PaymentState.SUCCEEDED,
-        state_changed_at=now,
-        amount_minor=due,
-        amount_received_minor=due,
-        currency=cart.currency,
-        form_token=form_token,
-        note=note.strip()[:200],
-        created_at=now,
-    )
-    commit(cart, payment, now=now, actor=actor)
-    sale.payments.append(payment)
-    finish(sale, now=now, actor=actor)
-    assert sale.order is not None
-    return sale.order
+    due = set_aside(sale, priced, payer=staff or payer, form_token=form_token, now=now, actor=actor)
+    if method is Method.NO_CHARGE and due:
+        raise TotalChanged(total=total, due=due)
+    if amount is not None and not Money.zero(due.currency) < amount <= due:
+        raise BadTender(due=due)
+    payment = None
+    if due or not sale.reserved:  # nothing is left where what is set aside pays all
+        taken = due if amount is None else amount
+        payment = Payment(
+            business=business,
+            cart_reference=cart.reference,
+            customer_id=cart.customer_id,
+            created_by=staff,
+            method=method,
+            state=PaymentState.SUCCEEDED,
+            state_changed_at=now,
+            amount_minor=taken.amount,
+            amount_received_minor=taken.amount,
+            currency=cart.currency,
+            form_token=form_token,
+            note=note.strip()[:200],
+            created_at=now,
+        )
+        commit(cart, payment, now=now, actor=actor)
+        sale.payments.append(payment)
+        due -= taken
+    complete(sale, now=now, actor=actor)
+    return Taken(payment, sale.order, due)
 
 
 @transaction.atomic
@@ -110,8 +188,12 @@ def complete_free(
     name: str,
     email: str,
     accepts_policy: bool,
+    expected_total_minor: int = 0,
 ) -> Order:
-    """Let a customer complete a cart that costs nothing; TotalChanged where it costs something after all."""
+    """Let a customer complete a cart that costs nothing, or that their balance and credits pay for.
+
+    TotalChanged where something is left to pay after all.
+    """
     if Cart.objects.filter(business=business, token=token, state=CartState.OPEN).exists():
         confirm_buyer(
             business=business,
@@ -127,16 +209,20 @@ def complete_free(
         token=token,
         method=Method.NO_CHARGE,
         form_token=form_token,
-        expected_total_minor=0,
+        expected_total_minor=expected_total_minor,
         now=now,
         staff=None,
+        payer=signed_in,
     )
 
 
-def _already_ordered(business: Business, token: str, form_token: str) -> Order:
+def _already_ordered(business: Business, token: str, form_token: str) -> Taken:
     order = Order.objects.filter(business=business, token=token).first()
     if order is None:
         raise CartNotFound
-    if order.payments.filter(form_token=form_token).exists():
-        return order  # the same form, twice at once: the other one was first
+    known = order.payments.filter(form_token=form_token).first()
+    if known is not None:
+        return Taken(
+            known, order, Money.zero(order.currency)
+        )  # the same form, twice at once: the other one was first
     raise AlreadyPaid(order=order)

@@ -48,6 +48,7 @@ from web.payments.operations.payments import (
     next_check,
     release,
 )
+from web.payments.operations.reserving import set_aside
 from web.payments.queries.quotes import quote
 from web.payments.snapshots import CardFacts, IntentSnapshot, Source
 from web.payments.states import CANCELLABLE, FINAL, PAYMENT_EDGES, CartState, PaymentState
@@ -164,9 +165,12 @@ def request(
     now: datetime.datetime,
     actor: str = history.CUSTOMER,
     created_by: Profile | None = None,
+    payer: Profile | None = None,
+    expected_due_minor: int | None = None,
 ) -> Requested:
     """Ask for an online payment of all that is left to pay; a worker creates it at Stripe.
 
+    What the cart shall use of its customer's balance and credits is set aside first, where the payer may do so.
     The same form again, and any form while a payment of this cart is live, gets that payment back.
     """
     reference = (
@@ -202,16 +206,18 @@ def request(
         raise PolicyNotAccepted
     if expected_total_minor != total.amount:
         raise TotalChanged(total=total)
-    due = Money(total.amount - cart.committed_minor, cart.currency)
+    least = smallest_charge(cart.currency)
+    if cart.state == CartState.OPEN:
+        freeze(cart, priced, now=now)
+    due = set_aside(sale, priced, payer=payer, form_token=form_token, now=now, actor=actor, least=least)
+    if expected_due_minor is not None and expected_due_minor != due.amount:
+        raise TotalChanged(total=total, due=due)  # the balance was used elsewhere meanwhile
     if not due:
         raise NothingToPay
-    least = smallest_charge(cart.currency)
     if least is not None and due < least:
         raise AmountTooSmall
     if due > largest_charge(cart.currency):
         raise CartTooLarge
-    if cart.state == CartState.OPEN:
-        freeze(cart, priced, now=now)
     payment = Payment(
         business=business,
         account=account,

@@ -13,6 +13,7 @@ from web.payments import history
 from web.payments.jobs import SEND_RECEIPT, enqueue
 from web.payments.locks import Sale
 from web.payments.models import CartLine, Order, OrderLine
+from web.payments.operations import ledgers
 from web.payments.pricing import Quote
 
 
@@ -37,6 +38,7 @@ def make(sale: Sale, *, now: datetime.datetime, actor: str) -> Order:
         currency=cart.currency,
         subtotal_minor=totals.subtotal.amount,
         discount_minor=totals.discount.amount,
+        discount_reason=cart.discount_reason if totals.discount else "",
         sales_tax_name=quote.sales_tax.name if quote.sales_tax else "",
         sales_tax_rate=quote.sales_tax.rate if quote.sales_tax else 0,
         sales_tax_minor=totals.sales_tax.amount,
@@ -59,6 +61,9 @@ def make(sale: Sale, *, now: datetime.datetime, actor: str) -> Order:
             discount_minor=part.discount.amount,
             sales_tax_minor=part.sales_tax.amount,
             additional_tax_minor=part.additional_tax.amount,
+            gives_minor=line.gives_minor,
+            gives_credits=line.gives_credits,
+            gives_days=line.gives_days,
         )
         for line, part in zip(cart.lines.all(), totals.lines, strict=True)
     )
@@ -77,6 +82,7 @@ def make(sale: Sale, *, now: datetime.datetime, actor: str) -> Order:
         now=now,
         data={"order": order.number, "total": order.total_minor, "currency": order.currency},
     )
+    ledgers.fulfil(order, now=now, actor=actor)
     enqueue(
         SEND_RECEIPT, business_id=order.business_id, now=now, order_id=order.id, dedup_key=f"order:{order.id}"
     )

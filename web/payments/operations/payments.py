@@ -10,7 +10,7 @@ import datetime
 from web.payments import history
 from web.payments.locks import Sale
 from web.payments.models import Cart, Method, Payment
-from web.payments.operations import lane, orders
+from web.payments.operations import lane, ledgers, orders
 from web.payments.pricing import Quote
 from web.payments.states import COMMITTED, FINAL, CartState, PaymentState, transition
 
@@ -82,26 +82,52 @@ def finish(sale: Sale, *, now: datetime.datetime, actor: str) -> None:
     """Draw the consequence for the cart: paid in full makes the order, nothing left makes it open again.
 
     With money on it, taken or held, and nothing live the cart stays frozen: it is to be completed or
-    refunded by a person, never released.
+    refunded by a person, never released. What is set aside in the customer's ledgers is no reason to stay so:
+    it is given back.
     """
-    cart = sale.cart
-    if cart is None or cart.state != CartState.FROZEN or sale.live:
+    if sale.cart is None or sale.cart.state != CartState.FROZEN or sale.live:
         return
-    received = sum(payment.amount_minor for payment in sale.succeeded)
-    if sale.succeeded and received == cart.frozen_total_minor:
-        orders.make(sale, now=now, actor=actor)
-    elif not sale.succeeded and not sale.held:
-        transition(cart, CartState.OPEN, now=now)
-        cart.frozen_total_minor, cart.frozen_quote = None, None
-        cart.save(update_fields=["state", "state_changed_at", "frozen_total_minor", "frozen_quote"])
-        history.record(
-            history.CART_REOPENED,
-            business_id=cart.business_id,
-            cart_reference=cart.reference,
-            payment=None,
-            actor=actor,
-            now=now,
-        )
+    if not complete(sale, now=now, actor=actor) and not sale.succeeded and not sale.held:
+        reopen(sale, now=now, actor=actor)
+
+
+def complete(sale: Sale, *, now: datetime.datetime, actor: str) -> bool:
+    """Make the order if what came in and what is set aside pay the total; say whether they do.
+
+    What is set aside is spent in the same transaction.
+    """
+    cart, reserved = sale.cart, sale.reserved
+    if cart is None or cart.state != CartState.FROZEN or sale.live:
+        return False
+    covering = sale.succeeded + reserved
+    if not covering or sum(payment.amount_minor for payment in covering) != cart.frozen_total_minor:
+        return False
+    ledgers.spend(reserved, now=now, actor=actor)
+    for payment in reserved:
+        payment.amount_received_minor = payment.amount_minor
+        move(sale, payment, PaymentState.SUCCEEDED, now=now, actor=actor)
+    orders.make(sale, now=now, actor=actor)
+    return True
+
+
+def reopen(sale: Sale, *, now: datetime.datetime, actor: str) -> None:
+    """Open a cart again that has no money on it; what was set aside for it is given back."""
+    cart, reserved = sale.cart, sale.reserved
+    assert cart is not None
+    ledgers.release(reserved, now=now, actor=actor)
+    for payment in reserved:
+        move(sale, payment, PaymentState.CANCELLED, now=now, actor=actor)
+    transition(cart, CartState.OPEN, now=now)
+    cart.frozen_total_minor, cart.frozen_quote = None, None
+    cart.save(update_fields=["state", "state_changed_at", "frozen_total_minor", "frozen_quote"])
+    history.record(
+        history.CART_REOPENED,
+        business_id=cart.business_id,
+        cart_reference=cart.reference,
+        payment=None,
+        actor=actor,
+        now=now,
+    )
 
 
 def count_refunds(payment: Payment, *, reserved: int = 0, returned: int = 0) -> None:

@@ -18,11 +18,12 @@ from web.payments.errors import Kind, Refusal
 from web.payments.jobs import CAPTURE_INTENT, NOBODY_WAITS, PERSON_WAITS, enqueue
 from web.payments.locks import Sale
 from web.payments.models import Attempt, Cart, Method, Payment, PaymentSettings, Reader, ReaderAction
-from web.payments.money import Money, largest_charge, smallest_charge
+from web.payments.money import largest_charge, smallest_charge
 from web.payments.operations import lane
 from web.payments.operations.carts import CartTooLarge
 from web.payments.operations.intents import (
     AmountTooSmall,
+    BeingRefunded,
     EmptyCart,
     FormReused,
     MoneyHeld,
@@ -35,6 +36,7 @@ from web.payments.operations.intents import (
     request_cancel_of,
 )
 from web.payments.operations.payments import commit, finish, freeze, move
+from web.payments.operations.reserving import set_aside
 from web.payments.queries.quotes import quote
 from web.payments.states import CANCELLABLE, ActionState, CartState, PaymentState
 
@@ -203,6 +205,8 @@ def _new_payment(
         raise FormReused
     if sale.held:
         raise MoneyHeld
+    if sale.being_refunded:
+        raise BeingRefunded
     account, settings = account_in_use(business)
     if reader.account_id != account.id:
         raise ReaderNotReady
@@ -214,10 +218,11 @@ def _new_payment(
         raise TotalChanged(total=total)
     if cart.state == CartState.OPEN:
         freeze(cart, priced, now=now)
-    due = Money(total.amount - cart.committed_minor, cart.currency)
+    least = smallest_charge(cart.currency)
+    actor = history.staff(staff.id)
+    due = set_aside(sale, priced, payer=staff, form_token=form_token, now=now, actor=actor, least=least)
     if not due:
         raise NothingToPay
-    least = smallest_charge(cart.currency)
     if least is not None and due < least:
         raise AmountTooSmall
     if due > largest_charge(cart.currency):
@@ -237,7 +242,7 @@ def _new_payment(
         is_captured_later=settings.capture_mode == PaymentSettings.CaptureMode.MANUAL,
         created_at=now,
     )
-    commit(cart, payment, now=now, actor=history.staff(staff.id))
+    commit(cart, payment, now=now, actor=actor)
     sale.payments.append(payment)
     return payment
 
