@@ -78,7 +78,8 @@ SELECT gen_random_uuid(), o.business_id, CASE WHEN is_card THEN %(account)s END,
     o.created_by_id, CASE WHEN is_card THEN 'online' ELSE 'cash' END, 'succeeded', o.created_at, o.total_minor,
     o.currency, o.total_minor, back, back, 'generated-' || o.id, '', CASE WHEN is_card THEN 'pi_gen' || o.id END,
     CASE WHEN is_card THEN 'ch_gen' || o.id END, '', CASE WHEN is_card THEN 'visa' ELSE '' END,
-    CASE WHEN is_card THEN lpad((o.id * 7919 %% 10000)::text, 4, '0') ELSE '' END, '', '', '', 0, '', false, 0, o.created_at
+    CASE WHEN is_card THEN lpad((o.id * 7919 %% 10000)::text, 4, '0') ELSE '' END, '', '', '', 0, '', false, 0,
+    o.created_at
 FROM payments_order o, LATERAL (SELECT o.id %% 3 > 0 AS is_card,
     CASE WHEN o.id %% 50 = 0 THEN o.total_minor WHEN o.id %% 50 = 1 THEN o.total_minor / 4 ELSE 0 END AS back) AS how
 WHERE o.id > %(after)s AND o.business_id = %(business)s
