@@ -19,9 +19,11 @@ from typing import Any, Protocol
 
 import requests
 
+from stack.clerk import Clerk
 from stack.customer import Customer, Payment, Unexpected
 from stack.lifetime import StartError
 from stack.processes import Stack
+from stack.reader import Reader
 
 ACCOUNT = "hanriver"
 SECRET_KEY = f"sk_test_{ACCOUNT}_demo"
@@ -116,6 +118,8 @@ def open_studio(stack: Running, *, as_seen_by_stripe: str = "") -> Studio:
     stack.manage("seed_studio", "--webhook-secret", secret, "--password", PASSWORD, log="seed.log")
     studio = Studio(stack.urls.web.replace("127.0.0.1", "localhost"), seeded)
     _wait_for_keys(stack)
+    # Its name here and at Stripe is what the sandbox's page shows, too.
+    stack.manage("seed_studio", "--reader", "simulated-wpe", "--password", PASSWORD, log="seed.log")
     return studio
 
 
@@ -133,7 +137,7 @@ def _wait_for_keys(stack: Running) -> None:
 def sell(stack: Running, studio: Studio) -> tuple[str, bool]:
     """Play every story; return the last line to print, and whether all ended as they should."""
     print("\nselling", flush=True)
-    stories: list[Callable[[Running, Studio], Sale]] = [_paid, _declined_then_paid, _abandoned]
+    stories: list[Callable[[Running, Studio], Sale]] = [_paid, _declined_then_paid, _on_a_reader, _abandoned]
     sales = []
     for story in stories:
         sale = story(stack, studio)
@@ -170,6 +174,23 @@ def _declined_then_paid(stack: Running, studio: Studio) -> Sale:
         raise Unexpected("the bad card was not declined")
     customer.pay(payment, GOOD_CARD)
     return _ended("A card is declined, another one pays the same payment", customer, payment, began)
+
+
+def _on_a_reader(stack: Running, studio: Studio) -> Sale:
+    began = time.monotonic()
+    clerk = Clerk(site=studio.site, email="desk@hanriver.example", password=PASSWORD)
+    reader = clerk.wait_for_a_reader()
+    (person,) = Reader.everyone(sandbox=stack.urls.sandbox, account=ACCOUNT)
+    cart = clerk.fill_cart(studio.item("PASS1"))
+    sale = clerk.put_on_reader(cart, reader=reader["reader"], total=2200, asks_for_tip=True)
+    clerk.wait_until(sale, "waiting", "processing", "succeeded")
+    person.give_tip(300)
+    person.tap()
+    status = clerk.wait_until(sale)
+    is_settled = status["state"] == "succeeded" and status["order"] and status["order"]["total"] == 2500
+    payment = Payment(sale.status_url, cart, {"payment": sale.payment, "state": status["payment_state"]})
+    title = "At the desk a card is held to the reader, with a tip"
+    return Sale(title, payment, bool(is_settled), time.monotonic() - began)
 
 
 def _abandoned(stack: Running, studio: Studio) -> Sale:
@@ -213,6 +234,7 @@ def print_addresses(stack: Stack, studio: Studio) -> None:
     """Print where everything answers and who can sign in."""
     print(f"\n  shop       {studio.site}/")
     print(f"  till       {studio.site}/checkout/")
+    print(f"  reader     {stack.urls.sandbox}/ (hold a card to it there)")
     print(f"  settings   {studio.site}/settings/")
     print(f"  purchases  {studio.site}/purchases/")
     print(f"  Stripe     {stack.urls.sandbox}/ (the sandbox: play the customer, see events)")

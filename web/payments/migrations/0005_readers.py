@@ -136,12 +136,12 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='payment',
             name='is_captured_later',
-            field=models.BooleanField(default=False),
+            field=models.BooleanField(db_default=False, default=False),
         ),
         migrations.AddField(
             model_name='payment',
             name='reader_tip_minor',
-            field=models.BigIntegerField(default=0),
+            field=models.BigIntegerField(db_default=0, default=0),
         ),
         migrations.AddField(
             model_name='paymentsettings',

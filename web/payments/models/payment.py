@@ -62,7 +62,7 @@ class Payment(models.Model):
     currency = currency_field()
     amount_received_minor = minor_field(default=0)
     # What the customer added on the reader: part of what was received, on top of what was asked for.
-    reader_tip_minor = minor_field(default=0)
+    reader_tip_minor = minor_field(default=0, db_default=0)
     received_currency = models.CharField(
         max_length=3, blank=True, default="", db_default=""
     )  # where it is not the one asked for
@@ -85,7 +85,8 @@ class Payment(models.Model):
     intent_id = models.CharField(max_length=64, null=True)
     charge_id = models.CharField(max_length=64, null=True)
     client_secret_sealed = models.TextField(blank=True)  # erased when final
-    is_captured_later = models.BooleanField(default=False)  # authorised first; taken when somebody says so
+    # Authorised first, taken when somebody says so.
+    is_captured_later = models.BooleanField(default=False, db_default=False)
     capture_before = models.DateTimeField(null=True)  # when the authorisation runs out
     card_brand = models.CharField(max_length=20, blank=True)
     card_last4 = models.CharField(max_length=4, blank=True)

@@ -18,8 +18,8 @@ from django.utils import timezone
 from web.core.accounts import create_person, user_of_address
 from web.core.groups import GROUP_NAMES, Group
 from web.core.models import Business, BusinessHost, Item, ItemType, Location, Profile
-from web.payments.models import StripeAccount, WebhookSecret
-from web.payments.operations import accounts
+from web.payments.models import Reader, StripeAccount, WebhookSecret
+from web.payments.operations import accounts, readers
 
 POLICY = (
     "Class passes can be returned within 14 days if no class was taken. Merchandise can be returned unused "
@@ -39,6 +39,7 @@ ITEMS = (
     (ItemType.DIGITAL_GOOD, "VIDEO", "Morning flow, video course", 2900, True),
     (ItemType.SERVICE_PASS, "TRIAL", "Free trial class", 0, True),
 )
+READER = "Front desk"
 WON_PER_CENT = 13  # the second business's prices: 2,200 cents are 28,600 won
 
 
@@ -54,6 +55,7 @@ class Command(BaseCommand):
         parser.add_argument("--publishable-key", default="")
         parser.add_argument("--secret-key", default="")
         parser.add_argument("--webhook-secret", default="")
+        parser.add_argument("--reader", default="", help="a registration code, once the keys are in use")
 
     @transaction.atomic
     def handle(self, *args: Any, **options: Any) -> None:
@@ -96,6 +98,8 @@ class Command(BaseCommand):
             _keys(studio, options["publishable_key"], options["secret_key"])
         if options["webhook_secret"]:
             _webhook_secret(studio, options["webhook_secret"])
+        if options["reader"]:
+            _reader(studio, options["reader"])
         self.stdout.write(
             json.dumps(
                 {
@@ -229,6 +233,20 @@ def _webhook_secret(business: Business, secret: str) -> None:
     known = WebhookSecret.objects.filter(account__business=business, expires_at=None, secret_hint=secret[-4:])
     if not known.exists():
         accounts.add_webhook_secret(business=business, secret=secret, now=timezone.now())
+
+
+def _reader(business: Business, code: str) -> None:
+    """Register a card reader at the front desk, unless there is one."""
+    home = business.locations.order_by("id").first()
+    if home is not None and not Reader.objects.filter(business=business, label=READER).exists():
+        readers.register(
+            business=business,
+            location=home,
+            label=READER,
+            registration_code=code,
+            address=readers.Address("41 Mercer Street", "New York", "NY", "10013"),
+            now=timezone.now(),
+        )
 
 
 def _webhook_path(business: Business) -> str:

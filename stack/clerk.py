@@ -1,0 +1,137 @@
+"""A member of staff at a till, over real HTTP: signs in, sells, puts the payment on a card reader, follows it.
+
+Knows only what the till's page knows: forms, cookies, and what /stripe-terminal/ answers.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+from dataclasses import dataclass, field
+from typing import Any
+
+import requests
+
+from stack.customer import TRANSIENT, Unexpected
+
+PATIENCE_SECONDS = 120.0  # a worker that was killed is overtaken when its lease runs out (40 s)
+SHORTEST_POLL_SECONDS = 0.1
+_CSRF = re.compile(r'name="csrfmiddlewaretoken" value="([^"]+)"')
+
+
+@dataclass
+class OnReader:
+    """A payment on a reader as the till follows it: the last status, and where it stands."""
+
+    status_url: str
+    status: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def payment(self) -> str:
+        return str(self.status["payment"])
+
+    @property
+    def state(self) -> str:
+        return str(self.status.get("state", ""))
+
+
+class Clerk:
+    """One till and who stands at it."""
+
+    def __init__(self, *, site: str, email: str, password: str) -> None:
+        self._site = site
+        self._browser = requests.Session()
+        page = self._send("GET", "/accounts/login/").text
+        self._send(
+            "POST", "/accounts/login/", data={**self._token(page), "login": email, "password": password}
+        )
+
+    def readers(self) -> list[dict[str, Any]]:
+        """Return the readers as the till shows them."""
+        listed: list[dict[str, Any]] = self._ask("GET", "/stripe-terminal/")["readers"]
+        return listed
+
+    def wait_for_a_reader(self) -> dict[str, Any]:
+        """Wait until a reader is registered, and return it."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while time.monotonic() < deadline:
+            ready = [reader for reader in self.readers() if reader["is_ready"]]
+            if ready:
+                return ready[0]
+            time.sleep(0.3)
+        raise Unexpected("no reader was registered")
+
+    def fill_cart(self, item: int) -> str:
+        """Put an item into a new sale and return the cart's token."""
+        page = self._send("GET", "/checkout/").text
+        answer = self._send("POST", "/checkout/till/add/", data={**self._token(page), "item": item})
+        cart = answer.url.rpartition("cart=")[2]
+        if not cart:
+            raise Unexpected(f"the till began no sale: {answer.url}")
+        return cart
+
+    def put_on_reader(self, cart: str, *, reader: str, total: int, asks_for_tip: bool = False) -> OnReader:
+        """Put what a cart costs on a reader, as the button does."""
+        body = {
+            "cart": cart,
+            "reader": reader,
+            "form_token": uuid.uuid4().hex,
+            "expected_total": total,
+            "asks_for_tip": asks_for_tip,
+        }
+        answer = self._ask("POST", "/stripe-terminal/start/", json=body)
+        return OnReader(answer["status_url"], answer)
+
+    def wait_until(self, sale: OnReader, *states: str) -> dict[str, Any]:
+        """Follow the payment until it is in one of these states, or at its end where none is named."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            sale.status = self._ask("GET", sale.status_url)
+            if sale.state in states or (sale.status["is_final"] and not states):
+                return sale.status
+            if sale.status["is_final"] or time.monotonic() > deadline:
+                raise Unexpected(f"the payment is {sale.state} on its reader, not {' or '.join(states)}")
+            time.sleep(max(sale.status["poll_after_ms"] / 1000, SHORTEST_POLL_SECONDS))
+
+    # --- plumbing ---------------------------------------------------------------------------------------
+
+    @staticmethod
+    def _token(page: str) -> dict[str, str]:
+        found = _CSRF.search(page)
+        if found is None:
+            raise Unexpected("a page without a form token")
+        return {"csrfmiddlewaretoken": found[1]}
+
+    def _send(self, method: str, path: str, **options: Any) -> requests.Response:
+        """Send a request as a browser does on localhost, which it takes for secure: with every cookie."""
+        for cookie in self._browser.cookies:
+            cookie.secure = False
+        headers = {"Referer": self._site + "/", **options.pop("headers", {})}
+        response = self._browser.request(
+            method, self._site + path.removeprefix(self._site), headers=headers, timeout=20, **options
+        )
+        if response.status_code >= 400 and response.status_code not in TRANSIENT:
+            raise Unexpected(f"{method} {path}: {response.status_code} {response.text[:200]}")
+        return response
+
+    def _ask(self, method: str, path: str, **options: Any) -> dict[str, Any]:
+        """Ask again while the site is away: the form token makes repeats harmless."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        headers = {
+            "Accept": "application/json",
+            "X-CSRFToken": self._browser.cookies.get("csrftoken") or "",
+        }
+        while True:
+            heard: int | str
+            try:
+                response = self._send(method, path, headers=headers, **options)
+                if response.status_code < 400:
+                    answer: dict[str, Any] = response.json()
+                    return answer
+                heard = response.status_code
+            except requests.RequestException as error:
+                heard = type(error).__name__
+            if time.monotonic() > deadline:
+                raise Unexpected(f"{method} {path}: {heard} for {PATIENCE_SECONDS:.0f} s")
+            time.sleep(0.3)
