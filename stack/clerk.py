@@ -17,6 +17,7 @@ from stack.customer import TRANSIENT, Unexpected
 
 PATIENCE_SECONDS = 120.0  # a worker that was killed is overtaken when its lease runs out (40 s)
 SHORTEST_POLL_SECONDS = 0.1
+MOST_TRIES = 12
 _CSRF = re.compile(r'name="csrfmiddlewaretoken" value="([^"]+)"')
 
 
@@ -40,7 +41,7 @@ class Clerk:
     """One till and who stands at it."""
 
     def __init__(self, *, site: str, email: str, password: str) -> None:
-        self._site = site
+        self._site, self._email, self._password = site, email, password
         self._browser = requests.Session()
         page = self._send("GET", "/accounts/login/").text
         self._send(
@@ -52,15 +53,34 @@ class Clerk:
         listed: list[dict[str, Any]] = self._ask("GET", "/stripe-terminal/")["readers"]
         return listed
 
-    def wait_for_a_reader(self) -> dict[str, Any]:
-        """Wait until a reader is registered, and return it."""
+    def wait_for_readers(self, number: int = 1) -> list[dict[str, Any]]:
+        """Wait until so many readers are registered, and return them."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < deadline:
             ready = [reader for reader in self.readers() if reader["is_ready"]]
-            if ready:
-                return ready[0]
+            if len(ready) >= number:
+                return ready[:number]
             time.sleep(0.3)
-        raise Unexpected("no reader was registered")
+        raise Unexpected(f"{number} readers were not registered")
+
+    def beside(self) -> Clerk:
+        """Return another till of the same person, signed in already."""
+        other = Clerk.__new__(Clerk)
+        other._site, other._email, other._password = self._site, self._email, self._password
+        other._browser = requests.Session()
+        other._browser.cookies.update(self._browser.cookies)
+        return other
+
+    def sell(self, cart: str, *, reader: str, total: int) -> OnReader:
+        """Put a cart on a reader until it is paid: a customer whose card is declined takes another one."""
+        for _try in range(MOST_TRIES):
+            sale = self.put_on_reader(cart, reader=reader, total=total)
+            status = self.wait_until(sale)
+            if status["state"] == "succeeded" and status["payment_state"] == "succeeded":
+                return sale
+            if not status["may_try_again"]:
+                raise Unexpected(f"the payment is {status['payment_state']}: {status['message']}")
+        raise Unexpected(f"not paid after {MOST_TRIES} cards")
 
     def fill_cart(self, item: int) -> str:
         """Put an item into a new sale and return the cart's token."""

@@ -179,7 +179,7 @@ def _declined_then_paid(stack: Running, studio: Studio) -> Sale:
 def _on_a_reader(stack: Running, studio: Studio) -> Sale:
     began = time.monotonic()
     clerk = Clerk(site=studio.site, email="desk@hanriver.example", password=PASSWORD)
-    reader = clerk.wait_for_a_reader()
+    (reader,) = clerk.wait_for_readers()
     (person,) = Reader.everyone(sandbox=stack.urls.sandbox, account=ACCOUNT)
     cart = clerk.fill_cart(studio.item("PASS1"))
     sale = clerk.put_on_reader(cart, reader=reader["reader"], total=2200, asks_for_tip=True)
