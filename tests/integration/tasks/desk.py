@@ -21,7 +21,7 @@ from tests.integration.conftest import AtStripe
 from tests.shop import claim
 from web.core.models import Profile
 from web.payments.jobs import CATALOGUE, Lease
-from web.payments.models import Cart, Job, Payment, Reader, ReaderAction
+from web.payments.models import Attempt, Cart, Job, Order, Payment, Reader, ReaderAction
 from web.payments.operations import inbox, terminal
 from web.payments.operations.inbox import Arrived
 from web.payments.queries.quotes import quote
@@ -142,3 +142,18 @@ def state_of(action: ReaderAction) -> tuple[str, str]:
     """Return the states of an action and its payment as they are now."""
     action.refresh_from_db()
     return action.state, Payment.objects.get(id=action.payment_id).state
+
+
+def charged(desk: Desk) -> list[int]:
+    """Return the amounts that Stripe has taken in this account."""
+    return [charge["amount"] for charge in desk.at.books()["charges"] if charge["status"] == "succeeded"]
+
+
+def paid_once(desk: Desk, action: ReaderAction) -> Order:
+    """Assert the one good end."""
+    assert state_of(action) == ("succeeded", "succeeded")
+    order = Order.objects.get()
+    assert charged(desk) == [order.total_minor]
+    assert not Cart.objects.exists()
+    assert not Attempt.objects.filter(state__in=["sent", "unknown"]).exists()
+    return order

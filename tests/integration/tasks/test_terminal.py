@@ -11,9 +11,9 @@ from django.utils import timezone
 
 from tasks import relay
 from tests.integration.conftest import AtStripe
-from tests.integration.tasks.desk import Desk, look, run, state_of, work
+from tests.integration.tasks.desk import Desk, charged, look, paid_once, run, state_of, work
 from tests.shop import claim_one, waiting
-from web.payments.models import Attempt, Cart, Job, Order, Payment, PaymentSettings, Reader, ReaderAction
+from web.payments.models import Attempt, Job, Order, Payment, PaymentSettings, Reader, ReaderAction
 from web.payments.operations import intents, lane, reader_attempts, terminal
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -23,21 +23,6 @@ Make = Callable[..., AtStripe]
 @pytest.fixture
 def desk(at_stripe: Make) -> Desk:
     return Desk(at_stripe())
-
-
-def charged(desk: Desk) -> list[int]:
-    """Return the amounts that Stripe has taken in this account."""
-    return [charge["amount"] for charge in desk.at.books()["charges"] if charge["status"] == "succeeded"]
-
-
-def paid_once(desk: Desk, action: ReaderAction) -> Order:
-    """Assert the one good end."""
-    assert state_of(action) == ("succeeded", "succeeded")
-    order = Order.objects.get()
-    assert charged(desk) == [order.total_minor]
-    assert not Cart.objects.exists()
-    assert not Attempt.objects.filter(state__in=["sent", "unknown"]).exists()
-    return order
 
 
 def test_a_card_is_held_to_the_reader(desk: Desk) -> None:
@@ -133,60 +118,6 @@ def test_the_reader_refuses(desk: Desk) -> None:
     assert len(charged(desk)) == 1
 
 
-@pytest.mark.parametrize("fault", ["reader_timeout", "reader_timeout_accepted"])
-def test_a_timeout_is_checked_not_believed(desk: Desk, fault: str) -> None:
-    reader, hand = desk.reader()
-    desk.at.fault(fault, times=1)
-    action = desk.start(reader)
-    run("serve_reader")
-    assert state_of(action)[0] == "checking"
-    look()
-    if fault == "reader_timeout":  # it never got there: sent again under a new key
-        assert state_of(action)[0] == "sending"
-        run("serve_reader")
-    assert state_of(action)[0] == "waiting"
-    hand.tap()
-    desk.hear()
-    paid_once(desk, action)
-    assert len(desk.at.intents()) == 1
-
-
-@pytest.mark.parametrize("fault", ["reset_after", "error_500_after", "garbage_200"])
-def test_no_answer_to_showing_it(desk: Desk, fault: str) -> None:
-    reader, hand = desk.reader()
-    desk.at.fault(fault, match={"path": f"/v1/terminal/readers/{hand.id}/process_payment_intent"}, times=1)
-    action = desk.start(reader)
-    run("serve_reader")
-    assert state_of(action)[0] == "checking"
-    look()
-    assert state_of(action)[0] == "waiting"
-    hand.tap()
-    desk.hear()
-    paid_once(desk, action)
-
-
-def test_a_busy_reader_is_waited_for(desk: Desk) -> None:
-    """Another program's payment is being authorised: ours is shown when that is over."""
-    reader, hand = desk.reader()
-    foreign = desk.at.v1.payment_intents.create(
-        {"amount": 500, "currency": "usd", "allowed_payment_method_types": ["card_present"]}
-    )
-    desk.at.v1.terminal.readers.process_payment_intent(hand.id, {"payment_intent": foreign.id})
-    hand.tap(processing_ms=60_000)
-    action = desk.start(reader)
-    run("serve_reader")
-    assert state_of(action)[0] == "checking"
-    look()
-    assert state_of(action) == ("checking", "awaiting")
-    assert action.failure_code == "terminal_reader_busy"
-    hand.finish()
-    look()
-    assert state_of(action)[0] == "sending"
-    run("serve_reader")
-    assert state_of(action) == ("waiting", "awaiting")
-    assert action.failure_code == ""
-
-
 def test_another_program_takes_the_reader(desk: Desk) -> None:
     """What happens to its payment is never taken for ours."""
     reader, hand = desk.reader()
@@ -201,17 +132,6 @@ def test_another_program_takes_the_reader(desk: Desk) -> None:
     desk.hear()
     assert state_of(action) == ("failed", "awaiting")
     assert not Order.objects.exists()
-
-
-def test_the_reader_lost_its_connection_after_the_bank_said_yes(desk: Desk) -> None:
-    reader, hand = desk.reader()
-    desk.at.fault("reader_connection_error", match={"reader": hand.id}, times=1)
-    action = desk.shown(reader)
-    hand.tap()
-    desk.hear("terminal.reader.action_failed")  # the only news: it failed
-    assert state_of(action)[0] == "waiting"
-    look()
-    paid_once(desk, action)
 
 
 def test_a_stuck_reader_that_took_the_money(desk: Desk) -> None:
@@ -259,33 +179,6 @@ def test_cancelling_is_a_request(desk: Desk) -> None:
     assert hand.screen().asks == "nothing"
     cart.refresh_from_db()
     assert cart.state == "open"
-
-
-def test_the_customer_taps_before_the_cancellation(desk: Desk) -> None:
-    reader, hand = desk.reader()
-    action = desk.shown(reader)
-    desk.cancel(action)
-    hand.tap()
-    run("cancel_on_reader")
-    paid_once(desk, action)
-
-
-def test_it_is_too_late_to_cancel(desk: Desk) -> None:
-    """The card is being authorised: the reader refuses, and the intent decides."""
-    reader, hand = desk.reader()
-    action = desk.shown(reader)
-    hand.tap(processing_ms=60_000)
-    desk.cancel(action)
-    run("cancel_on_reader")
-    first = state_of(action)
-    hand.finish()
-    work()
-    look()
-    work()
-    ended = state_of(action)
-    assert ended in {("succeeded", "succeeded"), ("cancelled", "cancelled")}, first
-    # Whatever Stripe decided, both books say the same.
-    assert bool(charged(desk)) == (ended[0] == "succeeded") == Order.objects.exists()
 
 
 def test_leaving_the_queue(desk: Desk) -> None:
