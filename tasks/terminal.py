@@ -28,6 +28,7 @@ LOOKS_AT_ONCE = 4  # reads of one claim, one after the other: others help with t
 LISTED_AT_ONCE = 2 * gateway.PAGE
 SEEN_EVERY = datetime.timedelta(seconds=20)
 SWEEP_BATCH = 100
+AUTHORISING_SECONDS = 2.0  # a bank answers within a few
 
 log = structlog.get_logger(__name__)
 
@@ -179,13 +180,14 @@ def cancel_on_reader(*, reader_action_id: int, lease: Lease) -> None:
         intents.cancel_intent(payment_id=payment.id, lease=lease)  # decides: cancelled, or paid after all
         return
     if too_late:
-        raise TryAgain("reader_busy")  # the card is being authorised: what comes of it is the intent's to say
+        # The card is being authorised: what comes of it is the intent's to say.
+        raise TryAgain("reader_busy", counts=False, seconds=AUTHORISING_SECONDS)
     intent = None
     if not payment.is_final and payment.intent_id is not None:
         intent = intent_gateway.read_intent(account, intent_id=payment.intent_id)
     is_off = reader_attempts.conclude_off(action_id=action.id, intent=intent, lease=lease, now=timezone.now())
     if not is_off:
-        raise TryAgain("not_certain_yet")
+        raise TryAgain("not_certain_yet", counts=False, seconds=AUTHORISING_SECONDS)
 
 
 def _take_off(account: StripeAccount, action: ReaderAction, lease: Lease) -> bool:
