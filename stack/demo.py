@@ -30,6 +30,8 @@ SECRET_KEY = f"sk_test_{ACCOUNT}_demo"
 PUBLISHABLE_KEY = f"pk_test_{ACCOUNT}_demo"
 PASSWORD = "paydesk-demo"  # noqa: S105  # of a studio that lives as long as this process, on this machine only
 ACCOUNT_SECONDS = 60.0
+READERS = ("Front desk", "Studio door")
+READER_SECONDS = 60.0
 GOOD_CARD, BAD_CARD = "pm_card_visa", "pm_card_visa_chargeDeclined"
 
 
@@ -118,9 +120,22 @@ def open_studio(stack: Running, *, as_seen_by_stripe: str = "") -> Studio:
     stack.manage("seed_studio", "--webhook-secret", secret, "--password", PASSWORD, log="seed.log")
     studio = Studio(stack.urls.web.replace("127.0.0.1", "localhost"), seeded)
     _wait_for_keys(stack)
-    # Its name here and at Stripe is what the sandbox's page shows, too.
-    stack.manage("seed_studio", "--reader", "simulated-wpe", "--password", PASSWORD, log="seed.log")
+    _register_readers(stack, studio)
     return studio
+
+
+def _register_readers(stack: Running, studio: Studio) -> None:
+    """Have the studio's readers registered by a worker, and wait until they can be charged on."""
+    wanted = [argument for label in READERS for argument in ("--reader", label)]
+    deadline = time.monotonic() + READER_SECONDS
+    while True:
+        seeded = json.loads(stack.manage("seed_studio", "--password", PASSWORD, *wanted, log="seed.log"))
+        studio.seeded["readers"] = seeded["readers"]
+        if all(reader["state"] == "ready" for reader in seeded["readers"]):
+            return
+        if time.monotonic() > deadline:
+            raise StartError(f"no worker registered the studio's readers within {READER_SECONDS:.0f} s")
+        time.sleep(0.3)
 
 
 def _wait_for_keys(stack: Running) -> None:
@@ -180,7 +195,8 @@ def _on_a_reader(stack: Running, studio: Studio) -> Sale:
     began = time.monotonic()
     clerk = Clerk(site=studio.site, email="desk@hanriver.example", password=PASSWORD)
     (reader,) = clerk.wait_for_readers()
-    (person,) = Reader.everyone(sandbox=stack.urls.sandbox, account=ACCOUNT)
+    (known,) = (one for one in studio.seeded["readers"] if one["label"] == reader["label"])
+    person = Reader(sandbox=stack.urls.sandbox, id=known["id"])
     cart = clerk.fill_cart(studio.item("PASS1"))
     sale = clerk.put_on_reader(cart, reader=reader["reader"], total=2200, asks_for_tip=True)
     clerk.wait_until(sale, "waiting", "processing", "succeeded")

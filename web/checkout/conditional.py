@@ -1,7 +1,7 @@
 """Answers to pages that ask again and again: nothing new costs 304 and no body.
 
-The tag is of what would be shown, so that no fact can be forgotten in it. The form token that Django masks anew
-for every answer is no news.
+The tag is of what would be shown, so that no fact can be forgotten in it. What every
+form gets anew with every answer (Django's masked token, our own form token) is no news.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.utils.cache import get_conditional_response, patch_vary_headers
 
-_FORM_TOKEN = re.compile(rb'name="csrfmiddlewaretoken" value="[^"]*"')
+_FORM_TOKEN = re.compile(rb'name="(?:csrfmiddlewaretoken|form_token)" value="[^"]*"')
 
 
 def if_changed(request: HttpRequest, response: HttpResponse) -> HttpResponse:

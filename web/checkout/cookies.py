@@ -1,4 +1,4 @@
-"""What a browser remembers for a guest: whose payment it is, which cart is theirs, which receipts they had.
+"""What a browser remembers: whose payment it is, which cart is theirs, which receipts they had; a till, its reader.
 
 Signed, HttpOnly, SameSite=Lax: nobody writes them but us, and no script reads them.
 """
@@ -11,10 +11,11 @@ from django.conf import settings
 from django.core import signing
 from django.http import HttpRequest, HttpResponse
 
-PAYER, CART, RECEIPTS = "payer", "cart", "receipts"
+PAYER, CART, RECEIPTS, READER = "payer", "cart", "receipts", "reader"
 PAYER_SECONDS = 30 * 86_400  # a payment is over long before
 CART_SECONDS = 14 * 86_400
 RECEIPTS_SECONDS = 180 * 86_400  # as long as people come back for a receipt
+READER_SECONDS = 180 * 86_400  # a till stands beside the same reader
 MOST_RECEIPTS = 8
 SHORTEST_PAYER_KEY = 32  # characters; what we make has 43
 
@@ -54,6 +55,16 @@ def remember_cart(response: HttpResponse, token: str) -> None:
 def forget_cart(response: HttpResponse) -> None:
     """Drop the cart, since it has become an order."""
     response.delete_cookie(CART, samesite="Lax")
+
+
+def reader_id(request: HttpRequest) -> str:
+    """Return the card reader that this browser charged on last, or ""."""
+    return _read(request, READER, READER_SECONDS)
+
+
+def remember_reader(response: HttpResponse, public_id: str) -> None:
+    """Keep which card reader stands beside this browser."""
+    _write(response, READER, public_id, READER_SECONDS)
 
 
 def receipt_tokens(request: HttpRequest) -> list[str]:

@@ -7,7 +7,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from web.checkout import cookies
-from web.checkout.till import GROUPS
+from web.checkout.till import GROUPS, till_state
 from web.core.tenancy import MemberRequest, TenantRequest, business_required, may, sign_in_required
 from web.payments.queries import sales
 
@@ -20,7 +20,10 @@ def receipt(request: TenantRequest, token: str) -> HttpResponse:
     if order is None:
         raise Http404
     is_till = may(request, *GROUPS)
-    context = {"order": order, "is_till": is_till, "terms": sales.terms(request.business)}
+    context: dict[str, object] = {"order": order, "is_till": is_till, "terms": sales.terms(request.business)}
+    if is_till:
+        context |= till_state(request, None)
+        context["is_card"] = any(payment.card_last4 for payment in order.payments.all())
     response = render(request, "checkout/receipt.html", context)
     response["Cache-Control"] = "private, no-cache"
     response["X-Robots-Tag"] = "noindex, nofollow"

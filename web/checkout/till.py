@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -10,23 +12,26 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST, require_safe
 from django_htmx.http import HttpResponseClientRedirect
 
-from web.checkout import reading
+from web.checkout import cookies, reading
 from web.checkout.conditional import fragment
 from web.checkout.pages import new_form_token, page_url, posted_form_token, posted_token, tips_of
 from web.checkout.refusals import as_page, shown_on
 from web.checkout.refusals import status_of as http_status
+from web.checkout.strip import nearest, strip_of, usable
 from web.core.groups import Group
 from web.core.models import Item, Location, Profile
 from web.core.tenancy import MemberRequest, TenantRequest, staff_required
 from web.payments.errors import Kind, Refusal
-from web.payments.models import Method
+from web.payments.models import Method, Payment
 from web.payments.operations import carts, desk
 from web.payments.operations.customers import CustomerNotFound
 from web.payments.queries import customers, sales
 from web.payments.queries import till as going_on
 from web.payments.queries.sales import Sale
+from web.payments.states import PaymentState
 
 GROUPS = (Group.STORE, Group.CHECKIN)
+ENDING_TOLD_FOR = datetime.timedelta(minutes=2)
 METHODS = {method.value: method for method in (Method.CASH, Method.COMPLIMENTARY, Method.NO_CHARGE)}
 
 
@@ -72,12 +77,12 @@ def till_page(request: TenantRequest, refusal: Refusal | None = None) -> HttpRes
             if order is None:
                 raise
             return redirect("payment:receipt", token=order.token)
-    places = sales.locations(request.business)
-    location = sale.cart.location if sale else location_of(request, places)
+    locations = sales.locations(request.business)
+    location = sale.cart.location if sale else location_of(request, locations)
     customer = sale.cart.customer if sale else named_customer(request)
     terms = sales.terms(request.business)
     context: dict[str, object] = {
-        "places": places,
+        "places": locations,
         "location": location,
         "customer": customer,
         "other_carts": customers.open_carts(customer, but=sale.cart if sale else None) if customer else [],
@@ -86,14 +91,16 @@ def till_page(request: TenantRequest, refusal: Refusal | None = None) -> HttpRes
         "refusal": refusal,
         "typed": request.POST,
         "now": timezone.now(),
-        **_state_context(request, sale),
+        **till_state(request, sale),
     }
     if sale is not None:
+        ready = usable(request.business, sale)
         context |= {
             "totals": sale.quote.totals,
             "tips": tips_of(sale, terms),
             "tip_is_custom": bool(sale.cart.tip_percent is None and sale.cart.tip_minor),
-            "form_token": new_form_token(),
+            "readers": ready,
+            "near_reader": nearest(ready, cookies.reader_id(request)),
             "link": request.build_absolute_uri(page_url(sale.cart.token)),
         }
     response = render(request, "checkout/till.html", context, status=http_status(refusal) if refusal else 200)
@@ -101,18 +108,34 @@ def till_page(request: TenantRequest, refusal: Refusal | None = None) -> HttpRes
     return response
 
 
-def _state_context(request: TenantRequest, sale: Sale | None) -> dict[str, object]:
+def till_state(request: TenantRequest, sale: Sale | None) -> dict[str, object]:
     """Collect what can change without the till doing anything: the sale's payment, and the other sales' states."""
     now = timezone.now()
     own = going_on.desk(request.business, request.profile, now=now) if request.profile is not None else None
+    strip = strip_of(request.business, sale) if sale else None
     return {
         "sale": sale,
         "cart": sale.cart if sale else None,
         "live": sale.live if sale else None,
+        "strip": strip,
+        "ended": _just_ended(sale, now=now) if sale else None,
         "held": sale.held if sale else None,
         "desk": own,
-        "is_followed": bool((own and own.is_live) or (sale and (sale.live or sale.is_open))),
+        "form_token": new_form_token() if sale and (strip is None or strip.may_try_again) else "",
+        "is_followed": bool((own and own.is_live) or (sale and (sale.live or strip or sale.is_open))),
     }
+
+
+def _just_ended(sale: Sale, *, now: datetime.datetime) -> Payment | None:
+    """Return the payment whose end without money opened the sale again a moment ago."""
+    newest = sale.payments[-1] if sale.payments else None
+    is_told = (
+        newest is not None
+        and sale.is_open
+        and newest.state in (PaymentState.CANCELLED, PaymentState.FAILED)
+        and now - newest.state_changed_at < ENDING_TOLD_FOR
+    )
+    return newest if is_told else None
 
 
 def _items(request: TenantRequest, location: Location | None, refusal: Refusal | None) -> list[Item]:
@@ -236,4 +259,4 @@ def state(request: MemberRequest) -> HttpResponse:
         if order is not None:
             return HttpResponseClientRedirect(reverse("payment:receipt", args=[order.token]))
         sale = sales.sale(request.business, token)
-    return fragment(request, "checkout/_till_state.html", _state_context(request, sale))
+    return fragment(request, "checkout/_till_state.html", till_state(request, sale))

@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, URLResolver, path
 
-from web.checkout import cards, cart, choosing, intents, receipts, shop, terminal, till
+from web.checkout import cards, cart, charging, choosing, intents, receipts, shop, terminal, till
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("stripe-intent/", intents.stripe_intent, name="stripe_intent"),
@@ -33,6 +33,10 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("checkout/till/add/", till.add_item, name="till_add"),
     path("checkout/till/items/", till.items, name="till_items"),
     path("checkout/till/sell/", till.sell, name="till_sell"),
+    path("checkout/till/charge/", charging.charge, name="till_charge"),
+    path("checkout/till/charge/cancel/", charging.cancel, name="till_cancel"),
+    path("checkout/till/charge/hand-over/", charging.hand_over, name="till_hand_over"),
+    path("checkout/till/charge/capture/", charging.capture, name="till_capture"),
     path("checkout/till/state/", till.state, name="till_state"),
     path("choose_new_customer/", choosing.choose_new_customer, name="choose_new_customer"),
     path("list-payment-cards/", cards.list_cards, name="list_cards"),

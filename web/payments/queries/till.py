@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from django.db.models import Q
 
 from web.core.models import Business, Profile
-from web.payments.models import Cart, Order, Payment
+from web.payments.models import Cart, Method, Order, Payment, ReaderAction
 from web.payments.money import Money
 from web.payments.queries.quotes import quote
 from web.payments.states import LIVE, CartState, PaymentState
@@ -27,6 +27,7 @@ class InFlight:
     title: str
     total: Money
     payment: Payment | None  # the live one, the held one, or none
+    action: ReaderAction | None = None  # its newest place at a card reader
 
     @property
     def is_live(self) -> bool:
@@ -59,6 +60,7 @@ def desk(business: Business, staff: Profile, *, now: datetime.datetime) -> Desk:
         .order_by("-created_at", "-id")[:MOST_IN_FLIGHT]
     )
     payments = _payments(business, carts)
+    actions = _actions([payment for found in payments.values() for payment in found])
     orders = Order.objects.filter(business=business, created_by=staff)
     newest = list(
         orders.filter(created_at__gte=now - OPEN_FOR)
@@ -66,7 +68,7 @@ def desk(business: Business, staff: Profile, *, now: datetime.datetime) -> Desk:
         .order_by("-created_at", "-id")[:MOST_IN_FLIGHT]
     )
     return Desk(
-        in_flight=[_entry(cart, payments[cart.reference]) for cart in reversed(carts)],
+        in_flight=[_entry(cart, payments[cart.reference], actions) for cart in reversed(carts)],
         done=[order for order in reversed(newest) if order.created_at > now - SHOWN_AS_DONE_FOR],
         previous=newest[0] if newest else None,
     )
@@ -80,10 +82,18 @@ def _payments(business: Business, carts: list[Cart]) -> dict[object, list[Paymen
     return found
 
 
-def _entry(cart: Cart, payments: list[Payment]) -> InFlight:
+def _actions(payments: list[Payment]) -> dict[int, ReaderAction]:
+    """Return the newest place at a reader of each payment."""
+    on_reader = [payment.id for payment in payments if payment.method == Method.TERMINAL]
+    places = ReaderAction.objects.filter(payment__in=on_reader).order_by("id") if on_reader else []
+    return {place.payment_id: place for place in places}
+
+
+def _entry(cart: Cart, payments: list[Payment], actions: dict[int, ReaderAction]) -> InFlight:
     told = next((p for p in reversed(payments) if p.state in LIVE), None) or next(
         (p for p in payments if p.state == PaymentState.HELD), None
     )
     first = next(iter(cart.lines.all()))
     name = cart.customer.name if cart.customer is not None else cart.guest_name
-    return InFlight(cart, name or first.description, quote(cart).totals.total, told)
+    action = actions.get(told.id) if told is not None else None
+    return InFlight(cart, name or first.description, quote(cart).totals.total, told, action)

@@ -85,8 +85,9 @@ function show(page, response) {
   following.again();
 }
 
-/** Show the sale as it is now. */
+/** Show the sale as it is now; a receipt stays as it is. */
 async function refresh() {
+  if (!at("sale")) return;
   try {
     const response = await fetch(window.location.href, { credentials: "same-origin", cache: "no-store", signal: AbortSignal.timeout(ANSWER_WITHIN) });
     show(read(await response.text()), response);
@@ -100,7 +101,7 @@ document.addEventListener("htmx:afterSettle", () => following.again());
 
 // --- keys ----------------------------------------------------------------------------------------------------
 
-const KEYS = { F4: "customer", F8: "new", F9: "pay" };
+const KEYS = { F4: "customer", F7: "cash", F8: "new", F9: "pay" };
 const isTypedInto = (element) => element?.matches?.("input:not([type=hidden]), textarea, select, [contenteditable]");
 
 document.addEventListener("keydown", (event) => {

@@ -39,7 +39,6 @@ ITEMS = (
     (ItemType.DIGITAL_GOOD, "VIDEO", "Morning flow, video course", 2900, True),
     (ItemType.SERVICE_PASS, "TRIAL", "Free trial class", 0, True),
 )
-READER = "Front desk"
 WON_PER_CENT = 13  # the second business's prices: 2,200 cents are 28,600 won
 
 
@@ -55,7 +54,13 @@ class Command(BaseCommand):
         parser.add_argument("--publishable-key", default="")
         parser.add_argument("--secret-key", default="")
         parser.add_argument("--webhook-secret", default="")
-        parser.add_argument("--reader", default="", help="a registration code, once the keys are in use")
+        parser.add_argument(
+            "--reader",
+            action="append",
+            default=[],
+            metavar="LABEL",
+            help="have a simulated reader registered",
+        )
 
     @transaction.atomic
     def handle(self, *args: Any, **options: Any) -> None:
@@ -98,8 +103,8 @@ class Command(BaseCommand):
             _keys(studio, options["publishable_key"], options["secret_key"])
         if options["webhook_secret"]:
             _webhook_secret(studio, options["webhook_secret"])
-        if options["reader"]:
-            _reader(studio, options["reader"])
+        for label in options["reader"]:
+            _reader(studio, label)
         self.stdout.write(
             json.dumps(
                 {
@@ -110,6 +115,10 @@ class Command(BaseCommand):
                     "people": people,
                     "items": items,
                     "other_items": other_items,
+                    "readers": [
+                        {"label": reader.label, "state": reader.state, "id": reader.stripe_reader_id}
+                        for reader in Reader.objects.filter(business=studio).order_by("id")
+                    ],
                     "webhook_path": _webhook_path(studio),
                     "other_webhook_path": _webhook_path(second),
                 },
@@ -235,18 +244,18 @@ def _webhook_secret(business: Business, secret: str) -> None:
         accounts.add_webhook_secret(business=business, secret=secret, now=timezone.now())
 
 
-def _reader(business: Business, code: str) -> None:
-    """Register a card reader at the front desk, unless there is one."""
-    home = business.locations.order_by("id").first()
-    if home is not None and not Reader.objects.filter(business=business, label=READER).exists():
-        readers.register(
-            business=business,
-            location=home,
-            label=READER,
-            registration_code=code,
-            address=readers.Address("41 Mercer Street", "New York", "NY", "10013"),
-            now=timezone.now(),
-        )
+def _reader(business: Business, label: str) -> None:
+    """Ask for a simulated reader at the first place, unless one is called like this; a worker registers it."""
+    if Reader.objects.filter(business=business, label=label).exists():
+        return
+    readers.register(
+        business=business,
+        location=business.locations.order_by("id")[0],
+        label=label,
+        registration_code="simulated-wpe",
+        address=readers.Address("41 Mercer Street", "New York", "NY", "10013"),
+        now=timezone.now(),
+    )
 
 
 def _webhook_path(business: Business) -> str:
