@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize
 
 from stack import demo
 from stack.processes import Stack
+from stack.reader import Reader
 from tests import produced
 
 PHONE = ViewportSize(width=360, height=740)
@@ -26,6 +27,12 @@ class Studio:
     sandbox: str
     database: str
     seed: dict[str, Any]
+    stack: Stack
+
+    def reader(self, label: str = "Front desk") -> Reader:
+        """Return the person at a card reader."""
+        (known,) = (one for one in self.seed["readers"] if one["label"] == label)
+        return Reader(sandbox=self.sandbox, id=known["id"])
 
     def rows(self, query: str, *parameters: object) -> list[tuple[Any, ...]]:
         """Read the database past Django: the browser's event loop runs in this thread."""
@@ -52,7 +59,7 @@ def studio(browser_type_launch_args: dict[str, Any]) -> Iterator[Studio]:
     with Stack() as stack:
         opened = demo.open_studio(stack)
         produced.watch(stack.urls.sandbox)
-        yield Studio(opened.site, stack.urls.sandbox, stack.urls.database, opened.seeded)
+        yield Studio(opened.site, stack.urls.sandbox, stack.urls.database, opened.seeded, stack)
 
 
 @dataclass
@@ -137,6 +144,17 @@ def guest(browser: Browser, studio: Studio) -> Iterator[Person]:
     """A stranger with a phone."""
     context = browser.new_context(viewport=PHONE, has_touch=True)
     somebody = person(context, studio)
+    yield somebody
+    context.close()
+    assert somebody.problems == []
+
+
+@pytest.fixture
+def desk(browser: Browser, studio: Studio) -> Iterator[Person]:
+    """A colleague at the till beside, signed in."""
+    context = browser.new_context(viewport=DESK)
+    somebody = person(context, studio)
+    somebody.sign_in("desk")
     yield somebody
     context.close()
     assert somebody.problems == []

@@ -6,7 +6,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
-from tests.browser.conftest import Person
+from tests.browser.conftest import Person, Studio
 
 SERIOUS = {"serious", "critical"}
 # What WCAG 2.2 AA asks; axe's own best practices are not asserted.
@@ -48,6 +48,31 @@ def test_pages_of_a_guest(guest: Person, scheme: str) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_pages_of_staff(staff: Person, scheme: str) -> None:
     staff.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
-    for path in ("/checkout/", "/purchases/", "/settings/"):
+    for path in (
+        "/checkout/",
+        "/choose_new_customer/?find=mi",
+        "/purchases/",
+        "/settings/",
+        "/settings/readers/",
+    ):
         staff.open(path)
         is_accessible(staff)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_sale_on_a_reader(staff: Person, studio: Studio, scheme: str) -> None:
+    staff.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
+    staff.open("/checkout/")
+    staff.page.fill("#code", "BLOCK")
+    staff.page.keyboard.press("Enter")
+    staff.page.locator("#charge").wait_for()
+    is_accessible(staff)
+    staff.page.locator("#charge").click()
+    staff.page.locator(".reader-message", has_text="Present card.").wait_for()
+    is_accessible(staff)
+    studio.reader().decline()
+    staff.page.locator("#again").wait_for()
+    is_accessible(staff)
+    staff.page.locator("#cancel-payment").click()
+    staff.page.locator("#code").wait_for(timeout=60_000)
+    is_accessible(staff)

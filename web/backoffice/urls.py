@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, URLResolver, path
 
-from web.backoffice import purchase_list, purchases, refunds, settings_page
+from web.backoffice import purchase_list, purchases, readers_page, refunds, settings_page
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("purchases/", purchase_list.purchase_list, name="purchases"),
@@ -25,5 +25,14 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("settings/taxes/<int:location_id>/", settings_page.save_taxes, name="settings_taxes"),
     path("settings/tips/", settings_page.save_tips, name="settings_tips"),
     path("settings/policy/", settings_page.save_policy, name="settings_policy"),
+    path("settings/readers/", readers_page.readers_page, name="settings_readers"),
+    path("settings/readers/state/", readers_page.readers_state, name="settings_readers_state"),
+    path("settings/readers/register/", readers_page.register, name="settings_reader_register"),
+    path("settings/readers/<uuid:reader_id>/", readers_page.change, name="settings_reader"),
+    path(
+        "settings/readers/<uuid:reader_id>/again/", readers_page.register_again, name="settings_reader_again"
+    ),
+    path("settings/readers/<uuid:reader_id>/refresh/", readers_page.refresh, name="settings_reader_refresh"),
+    path("settings/readers/<uuid:reader_id>/remove/", readers_page.remove, name="settings_reader_remove"),
     path("settings/gateway/", settings_page.save_gateway, name="settings_gateway"),
 ]

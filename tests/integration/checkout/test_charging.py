@@ -49,7 +49,7 @@ def till(dana: Profile, shop: Shop, cart: Cart, sign_in: SignIn) -> Client:
     return sign_in(dana)
 
 
-def charge(till: Client, cart: Cart, on: Reader, **changes: Any) -> Any:
+def charge(till: Client, cart: Cart, on: Reader, /, **changes: Any) -> Any:
     body = {
         "cart": cart.token,
         "reader": on.public_id,

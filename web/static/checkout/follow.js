@@ -72,13 +72,10 @@ export function follow({ onOther }) {
     const version = place().dataset.version;
     const said = place().dataset.announce;
     let isNews = false;
-    for (const id of ["following", "bar", "strip"]) {
-      const newer = answer.getElementById(id);
-      if (newer && swap(newer)) isNews = true;
-    }
+    for (const newer of answer.querySelectorAll("[data-part]")) if (swap(newer)) isNews = true;
     if (isNews) newsAt = Date.now();
     const now = place().dataset;
-    if (now.announce && now.announce !== said) document.getElementById("announce").textContent = now.announce;
+    if (now.announce && now.announce !== said) document.getElementById("announce")?.replaceChildren(now.announce);
     if (now.version !== version) onOther();
   }
 
