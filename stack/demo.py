@@ -254,7 +254,8 @@ def print_addresses(stack: Stack, studio: Studio) -> None:
     print(f"  settings   {studio.site}/settings/")
     print(f"  purchases  {studio.site}/purchases/")
     for reader in studio.seeded.get("readers", []):
-        print(f"  reader     {stack.urls.sandbox}/_sandbox/reader/{reader['id']} ({reader['label']}: hold a card to it)")
+        address = f"{stack.urls.sandbox}/_sandbox/reader/{reader['id']}"
+        print(f"  reader     {address} ({reader['label']}: hold a card to it)")
     print(f"  Stripe     {stack.urls.sandbox}/ (the sandbox: play the customer, see events)")
     print(f"  mail       {stack.mail_dir}")
     print(f"  logs       {stack.run_dir}\n")
