@@ -250,7 +250,6 @@ def print_addresses(stack: Stack, studio: Studio) -> None:
     """Print where everything answers and who can sign in."""
     print(f"\n  shop       {studio.site}/")
     print(f"  till       {studio.site}/checkout/")
-    print(f"  reader     {stack.urls.sandbox}/ (hold a card to it there)")
     print(f"  settings   {studio.site}/settings/")
     print(f"  purchases  {studio.site}/purchases/")
     for reader in studio.seeded.get("readers", []):
