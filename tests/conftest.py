@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from web.core.models import Business, Profile
 
+_TESTS = Path(__file__).parent
 _folder = Path(tempfile.mkdtemp(prefix="paydesk-tests-"))
 _servers = [postgres_from_environment_or_start(_folder), redis_from_environment_or_start(_folder)]
 os.environ.update(
@@ -78,6 +79,16 @@ def browser_type_launch_args() -> dict[str, Any]:
             pytest.fail(reason)
         pytest.skip(reason)
     return {"executable_path": str(chromium), "args": list(ARGUMENTS)}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where tests run in several processes, those that share a whole stack stay in one."""
+    for item in items:
+        room, *rest = item.path.relative_to(_TESTS).parts
+        if room in ("browser", "faults", "stack"):
+            item.add_marker(pytest.mark.xdist_group(room))
+        elif room == "journeys":
+            item.add_marker(pytest.mark.xdist_group(rest[-1]))
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -1,17 +1,18 @@
-"""What every sandbox of the session produced, kept for the one test that judges it all (contract/test_schema.py).
+"""Every sandbox that a test ran is held against the SDK's schema before it ends: all its objects, all its events.
 
-The schema of the SDK is thereby held against every flow: the sandbox's own tests, sales of the integration
-tests, journeys of browsers, and what is left after parts were killed.
+The schema thereby judges every flow: the sandbox's own tests, sales of the integration tests, journeys of
+browsers, and what is left after parts were killed.
 """
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 import requests
 
-_kept: list[dict[str, Any]] = []
-_running: list[str] = []
+from tests.contract import schema
 
 
 def dump(base: str) -> list[dict[str, Any]]:
@@ -22,16 +23,20 @@ def dump(base: str) -> list[dict[str, Any]]:
     return objects
 
 
-def keep(base: str) -> None:
-    """Keep what a sandbox holds that is about to end."""
-    _kept.extend(dump(base))
+def checked(objects: Iterable[dict[str, Any]]) -> tuple[Counter[str], list[str]]:
+    """Return how many there are of each kind of object and event, and what does not conform."""
+    kinds: Counter[str] = Counter()
+    found: set[str] = set()
+    for obj in objects:
+        kinds[obj["object"]] += 1
+        found.update(schema.problems(obj))
+        if obj["object"] == "event":
+            kinds[f"event {obj['type']}"] += 1
+            found.update(f"in {obj['type']}: {problem}" for problem in schema.problems(obj["data"]["object"]))
+    return kinds, sorted(found)
 
 
-def watch(base: str) -> None:
-    """Ask a sandbox that runs until the session ends for what it holds, when everything is judged."""
-    _running.append(base)
-
-
-def everything() -> list[dict[str, Any]]:
-    """Return all that was produced so far."""
-    return [*_kept, *(obj for base in _running for obj in dump(base))]
+def judge(base: str) -> None:
+    """Fail where a sandbox that is about to end produced something that the SDK does not know."""
+    _kinds, found = checked(dump(base))
+    assert found == []

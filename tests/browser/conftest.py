@@ -58,8 +58,8 @@ class Studio:
 def studio(browser_type_launch_args: dict[str, Any]) -> Iterator[Studio]:
     with Stack() as stack:
         opened = demo.open_studio(stack)
-        produced.watch(stack.urls.sandbox)
         yield Studio(opened.site, stack.urls.sandbox, stack.urls.database, opened.seeded, stack)
+        produced.judge(stack.urls.sandbox)
 
 
 @dataclass

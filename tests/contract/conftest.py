@@ -177,11 +177,6 @@ class Endpoint:
 _numbers = itertools.count(1)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run what judges everything that the tests produced after all of them."""
-    items.sort(key=lambda item: item.name.startswith("test_everything_that_was_produced"))
-
-
 @pytest.fixture(scope="session")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """One sandbox for the session; every test has an account of its own in it.
@@ -190,8 +185,8 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """
     options = ("--webhook-retry-base-ms", "20", "--hot-objects", "20")
     running = Running(str(tmp_path_factory.mktemp("sandbox") / "state.sqlite3"), *options)
-    produced.watch(running.base)
     yield running
+    produced.judge(running.base)
     running.stop()
 
 
@@ -201,7 +196,7 @@ def own_sandbox(tmp_path: Path) -> Iterator[Running]:
     running = Running(str(tmp_path / "state.sqlite3"), "--webhook-retry-base-ms", "20")
     yield running
     if running.process.poll() is None:
-        produced.keep(running.base)
+        produced.judge(running.base)
         running.stop()
 
 

@@ -26,7 +26,7 @@ def _house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
             environment.delenv(name, raising=False)
         with houses.opened(tmp_path_factory.mktemp("points")) as running:
             yield running
-            produced.keep(running.stack.urls.sandbox)
+            produced.judge(running.stack.urls.sandbox)
 
 
 @pytest.fixture

@@ -24,8 +24,8 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     running = Running(
         str(tmp_path_factory.mktemp("sandbox") / "state.sqlite3"), "--webhook-retry-base-ms", "20"
     )
-    produced.watch(running.base)
     yield running
+    produced.judge(running.base)
     running.stop()
 
 

@@ -26,7 +26,7 @@ def running() -> Iterator[tuple[Stack, Studio]]:
             environment.delenv(name, raising=False)
         with Stack(say=lambda _line: None) as stack:
             yield stack, demo.open_studio(stack)
-            produced.keep(stack.urls.sandbox)
+            produced.judge(stack.urls.sandbox)
 
 
 def rows(stack: Stack, query: str) -> list[tuple[object, ...]]:
