@@ -14,7 +14,7 @@ from tasks.gateway.stripe_api import StripeRefused
 from web.payments import jobs
 from web.payments.jobs import Lease, TryAgain
 from web.payments.models import Attempt, Payment, Refund
-from web.payments.operations import attempts, bulk_refunds, refund_attempts, refunds
+from web.payments.operations import attempts, bulk_refunds, refund_attempts, refund_news
 from web.payments.snapshots import Answer, RefundSnapshot, Verdict
 
 
@@ -85,7 +85,7 @@ def read_refund(*, refund_id: int, lease: Lease) -> None:
         return
     snapshot = gateway.read_refund(account, stripe_refund_id=refund.stripe_refund_id)
     now = timezone.now()
-    refunds.settle(account_id=account.id, snapshot=snapshot, now=now)
+    refund_news.settle(account_id=account.id, snapshot=snapshot, now=now)
     jobs.complete(lease, now=now)
 
 
@@ -100,7 +100,7 @@ def import_refunds(*, payment_id: int, lease: Lease) -> None:
         return  # no intent like this, or no keys any more: what we have is what there is
     now = timezone.now()
     for snapshot in reversed(found):  # as they were made
-        refunds.settle(account_id=payment.account.id, snapshot=snapshot, now=now)
+        refund_news.settle(account_id=payment.account.id, snapshot=snapshot, now=now)
     jobs.complete(lease, now=now)
 
 

@@ -7,7 +7,7 @@ import datetime
 from celery import shared_task
 from django.utils import timezone
 
-from web.payments.operations import backlog, intents, refunds
+from web.payments.operations import backlog, intents, refund_moves
 
 SWEEP_BATCH = 100
 DONE_JOBS_ARE_KEPT = datetime.timedelta(days=7)  # long enough to ask what happened last week
@@ -24,7 +24,7 @@ def check_silent_payments(**_: object) -> None:
 @shared_task(name="paydesk.check_silent_refunds")
 def check_silent_refunds(**_: object) -> None:
     """Queue the next step for refunds that have been silent for too long."""
-    while refunds.check_again(limit=SWEEP_BATCH, now=timezone.now()) == SWEEP_BATCH:
+    while refund_moves.check_again(limit=SWEEP_BATCH, now=timezone.now()) == SWEEP_BATCH:
         pass
 
 

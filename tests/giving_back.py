@@ -11,7 +11,7 @@ from django.utils import timezone
 from tests.shop import Shop
 from web.payments.models import Cart, Payment
 from web.payments.money import Money
-from web.payments.operations import intents, refunds
+from web.payments.operations import intents, refund_news, refunds
 from web.payments.operations.refund_shares import Share, Whole
 from web.payments.snapshots import IntentSnapshot, RefundSnapshot, Source
 from web.payments.states import PaymentState, RefundState
@@ -67,7 +67,7 @@ def tell(
     """Let Stripe say what became of a refund (of ours, by its public id, or of one that was made there)."""
     payment.refresh_from_db()
     assert payment.account_id is not None
-    refunds.settle(
+    refund_news.settle(
         account_id=payment.account_id,
         snapshot=RefundSnapshot(
             stripe_refund_id=stripe_id or f"re_{refund or next(_numbers)}",

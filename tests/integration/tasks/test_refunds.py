@@ -24,7 +24,7 @@ from web.payments.errors import Refusal
 from web.payments.jobs import Queue
 from web.payments.models import Attempt, Dispute, Job, Method, OrderLine, Payment, PaymentEvent, Refund
 from web.payments.money import Money
-from web.payments.operations import desk, refund_attempts, refunds
+from web.payments.operations import desk, refund_attempts, refund_moves, refunds
 from web.payments.operations.intents import PaymentNotFound
 from web.payments.operations.refund_shares import Items, Part, Percent, Share, Whole
 from web.payments.states import RefundState
@@ -261,7 +261,7 @@ def test_a_new_key_only_after_a_day_and_a_list_without_the_refund(
         assert at_stripes(at) == []
         assert refund.next_check_at is not None
         Refund.objects.update(next_check_at=timezone.now())
-        assert refunds.check_again(limit=10, now=timezone.now()) == 1
+        assert refund_moves.check_again(limit=10, now=timezone.now()) == 1
         assert waiting("submit_refund") == 1
     else:
         assert state(refund) == RefundState.SUCCEEDED
@@ -324,7 +324,7 @@ def test_a_pending_refund_is_read_until_it_is_through(at_stripe: Make) -> None:
     run("submit_refund")
     at.sandbox.control("POST", "clock", advance=1)
     Refund.objects.update(next_check_at=timezone.now())
-    assert refunds.check_again(limit=10, now=timezone.now()) == 2
+    assert refund_moves.check_again(limit=10, now=timezone.now()) == 2
     run_all_of(Queue.REFUNDS)
     assert state(refund) == RefundState.SUCCEEDED
     assert sums(payment) == (1500, 1500, 0)

@@ -118,7 +118,7 @@ def start(
         actor=history.staff(staff.id),
         now=now,
         subject=item.name,
-        changes={"bulk_refund": str(bulk.public_id), "orders": len(selection.order_ids), "reason": reason},
+        changes={"bulk_refund": str(bulk.public_id), "orders": len(selection.order_ids)},
     )
     _enqueue(bulk, now=now)
     return bulk

@@ -15,7 +15,7 @@ from web.payments import history
 from web.payments.bell import bell
 from web.payments.jobs import Queue
 from web.payments.models import InboxEvent, Payment
-from web.payments.operations import cards, disputes, intents, reader_attempts, refunds
+from web.payments.operations import cards, disputes, intents, reader_attempts, refund_news
 from web.payments.snapshots import (
     CardFacts,
     DisputeSnapshot,
@@ -88,8 +88,8 @@ class Road:
 ROADS: dict[type, Road] = {
     IntentSnapshot: Road(intents.find, intents.settle),
     CardFacts: Road(intents.find, intents.learn_card),
-    RefundSnapshot: Road(refunds.find, refunds.settle),
-    RefundedSoFar: Road(refunds.find, refunds.notice),
+    RefundSnapshot: Road(refund_news.find, refund_news.settle),
+    RefundedSoFar: Road(refund_news.find, refund_news.notice),
     DisputeSnapshot: Road(disputes.find, disputes.settle),
     ReaderSnapshot: Road(reader_attempts.find, reader_attempts.hear),
     SetupSnapshot: Road(cards.find, cards.settle),

@@ -14,7 +14,8 @@ from web.payments import history, jobs, locks
 from web.payments.jobs import Lease
 from web.payments.models import Attempt, Operation
 from web.payments.operations import attempts
-from web.payments.operations.refunds import apply, import_soon, move
+from web.payments.operations.refund_moves import move
+from web.payments.operations.refund_news import apply, import_soon
 from web.payments.snapshots import Answer, RefundSnapshot, Verdict
 from web.payments.states import REFUND_UNDER_WAY, AttemptState, RefundState
 

@@ -1,8 +1,8 @@
-"""Refunds: asked for here, sent to Stripe by a worker, settled by whoever hears first.
+"""Asking for money to be given back: how much, of which payments, and all the reasons to refuse.
 
 Asking reserves the amount on the payment, under its sale's lock, before anything is sent: two people, two tabs
-and two clicks meet there. There is one road to "refunded": `apply`. Stripe's answer, an event and a read all end
-in it, and so does a refund that somebody made in Stripe's dashboard.
+and two clicks meet there. A worker sends it (refund_attempts.py); whatever is heard of it is applied by
+refund_news.py; every change of a refund goes through refund_moves.py.
 """
 
 from __future__ import annotations
@@ -18,22 +18,13 @@ from django.utils.translation import gettext_lazy as _
 from web.core.models import Business, Profile
 from web.payments import history, locks
 from web.payments.errors import Kind, Refusal
-from web.payments.jobs import (
-    IMPORT_REFUNDS,
-    NOBODY_WAITS,
-    PERSON_WAITS,
-    READ_REFUND,
-    SUBMIT_REFUND,
-    JobKind,
-    enqueue,
-)
+from web.payments.jobs import NOBODY_WAITS, PERSON_WAITS, SUBMIT_REFUND
 from web.payments.locks import Sale
-from web.payments.models import BulkRefund, Dispute, Operation, OrderLine, Payment, Refund, RefundLine
+from web.payments.models import BulkRefund, Dispute, OrderLine, Payment, Refund, RefundLine
 from web.payments.models.payment import WITHOUT_MONEY
 from web.payments.money import Money
-from web.payments.operations import attempts
 from web.payments.operations.intents import FormReused, PaymentNotFound
-from web.payments.operations.payments import count_refunds, release
+from web.payments.operations.refund_moves import enqueue_for, move, next_check, tell
 from web.payments.operations.refund_shares import (
     Items,
     LineShare,
@@ -45,17 +36,7 @@ from web.payments.operations.refund_shares import (
     distribute,
     line_share,
 )
-from web.payments.snapshots import RefundedSoFar, RefundSnapshot
-from web.payments.states import (
-    REFUND_EDGES,
-    REFUND_OPEN,
-    REFUND_UNDER_WAY,
-    REFUND_WITHOUT_MONEY,
-    AttemptState,
-    PaymentState,
-    RefundState,
-    transition,
-)
+from web.payments.states import REFUND_UNDER_WAY, PaymentState, RefundState
 
 LARGEST_PERCENT = 100
 LONGEST_REASON = 500
@@ -396,14 +377,14 @@ def _reserve(
         RefundLine(refund=refund, order_line=one.line, quantity=one.quantity, amount_minor=one.amount_minor)
         for one in portion.lines
     )
-    _tell(
+    tell(
         history.REFUND_REQUESTED, payment, refund, now=now, actor=actor, to_state=refund.state,
-        data={"reason": reason, "destination": destination},
+        data={"destination": destination},
     )  # fmt: skip
     if payment.account_id is None:  # cash: whoever asks has paid it out by hand
         move(sale, payment, refund, RefundState.SUCCEEDED, now=now, actor=actor)
     else:
-        _enqueue_for(
+        enqueue_for(
             SUBMIT_REFUND, refund, payment, now=now, priority=PERSON_WAITS if bulk is None else NOBODY_WAITS
         )
     return refund
@@ -424,267 +405,3 @@ def withdraw(
         raise TooLateToWithdraw
     move(sale, payment, refund, RefundState.CANCELLED, now=now, actor=actor)
     return refund
-
-
-# --- moving ------------------------------------------------------------------------------------------
-
-
-def move(
-    sale: Sale,
-    payment: Payment,
-    refund: Refund,
-    to: str,
-    *,
-    now: datetime.datetime,
-    actor: str,
-    data: dict[str, object] | None = None,
-) -> None:
-    """Move a refund to a state, with its payment's sums, its lines, its history, and what follows for the cart."""
-    before = refund.state
-    cause = transition(refund, to, now=now)
-    amount = refund.amount_minor
-    if to in REFUND_WITHOUT_MONEY:
-        count_refunds(payment, reserved=-amount, returned=-amount if before == RefundState.SUCCEEDED else 0)
-        _give_lines_back(refund, payment)
-    elif to == RefundState.SUCCEEDED:
-        count_refunds(payment, returned=amount)
-    refund.checks = 0
-    refund.next_check_at = next_check(refund, now=now)
-    refund.save()
-    payment.save(update_fields=["refunded_minor", "refunded_beyond_minor", "returned_minor"])
-    _tell(
-        history.REFUND_MOVED, payment, refund, now=now, actor=actor, from_state=before, to_state=to, cause=cause,
-        data=data,
-    )  # fmt: skip
-    release(sale, payment, now=now, actor=actor)
-
-
-def _give_lines_back(refund: Refund, payment: Payment) -> None:
-    """Let the lines of a refund that came to nothing be given back again."""
-    given = {one.order_line_id: one for one in refund.lines.all()}
-    if not given or payment.order_id is None:
-        return
-    for line in locks.order_lines(payment.order_id):
-        if line.id in given:
-            line.refunded_quantity -= given[line.id].quantity
-            line.refunded_minor -= given[line.id].amount_minor
-            line.save(update_fields=["refunded_quantity", "refunded_minor"])
-
-
-def _tell(
-    kind: str,
-    payment: Payment,
-    refund: Refund,
-    *,
-    now: datetime.datetime,
-    actor: str,
-    from_state: str = "",
-    to_state: str = "",
-    cause: str = "",
-    data: dict[str, object] | None = None,
-) -> None:
-    history.record(
-        kind,
-        business_id=payment.business_id,
-        cart_reference=payment.cart_reference,
-        payment=payment,
-        actor=actor,
-        now=now,
-        from_state=from_state,
-        to_state=to_state,
-        cause=cause,
-        data={
-            "refund": str(refund.public_id),
-            "amount": refund.amount_minor,
-            "currency": refund.currency,
-            **(data or {}),
-        },
-    )
-
-
-def _enqueue_for(
-    kind: JobKind,
-    refund: Refund,
-    payment: Payment,
-    *,
-    now: datetime.datetime,
-    priority: int = PERSON_WAITS,
-) -> None:
-    enqueue(
-        kind,
-        business_id=refund.business_id,
-        account_id=payment.account_id,
-        refund_id=refund.id,
-        dedup_key=f"refund:{refund.id}",
-        priority=priority,
-        now=now,
-    )
-
-
-def next_check(refund: Refund, *, now: datetime.datetime) -> datetime.datetime | None:
-    """Say when a sweep takes the refund further if nothing is heard: soon while it has no certain answer."""
-    if refund.state not in REFUND_OPEN:
-        return None
-    is_pending = refund.state == RefundState.PENDING
-    first, longest = (300, 6 * 3600) if is_pending else (15, 3600)  # seconds; a bank takes hours or days
-    return now + datetime.timedelta(seconds=min(first * 2 ** min(refund.checks, 10), longest))
-
-
-@transaction.atomic
-def check_again(*, limit: int, now: datetime.datetime) -> int:
-    """Queue the next step for refunds that have been silent for too long; return how many."""
-    due = list(
-        Refund.objects.select_for_update(skip_locked=True, no_key=True, of=("self",))
-        .select_related("payment")
-        .filter(next_check_at__lte=now)
-        .order_by("next_check_at")[:limit]
-    )
-    for refund in due:
-        refund.checks = min(refund.checks + 1, 1000)
-        refund.next_check_at = next_check(refund, now=now)
-        refund.save(update_fields=["checks", "next_check_at"])
-        kind = SUBMIT_REFUND if refund.stripe_refund_id is None else READ_REFUND
-        _enqueue_for(kind, refund, refund.payment, now=now, priority=NOBODY_WAITS)
-    return len(due)
-
-
-# --- what comes back ---------------------------------------------------------------------------------
-
-
-def find(*, account_id: int, snapshot: RefundSnapshot | RefundedSoFar) -> Payment | None:
-    """Find the payment that a refund at Stripe is of: by its intent or charge, or by our id in the metadata."""
-    payments = Payment.objects.filter(account_id=account_id)
-    payment = payments.filter(intent_id=snapshot.intent_id).first() if snapshot.intent_id else None
-    if payment is None and snapshot.charge_id:
-        payment = payments.filter(charge_id=snapshot.charge_id).first()
-    if payment is None and isinstance(snapshot, RefundSnapshot) and snapshot.refund_public_id:
-        payment = payments.filter(refunds__public_id=snapshot.refund_public_id).first()
-    return payment
-
-
-@transaction.atomic
-def settle(
-    *, account_id: int, snapshot: RefundSnapshot, now: datetime.datetime, actor: str = history.STRIPE
-) -> Payment | None:
-    """Apply what Stripe says about a refund; return its payment, or None where it is not one of ours."""
-    found = find(account_id=account_id, snapshot=snapshot)
-    if found is None:
-        return None
-    sale, payment = locks.sale_of_payment(found.id)
-    apply(sale, payment, snapshot, now=now, actor=actor)
-    return payment
-
-
-def apply(
-    sale: Sale, payment: Payment, snapshot: RefundSnapshot, *, now: datetime.datetime, actor: str
-) -> Refund | None:
-    """Bring a locked payment's refund to what the snapshot says; one that we do not know is imported."""
-    refund = _match(payment, snapshot)
-    if refund is None:
-        return _import(sale, payment, snapshot, now=now, actor=actor)
-    if refund.stripe_refund_id is None:
-        refund.stripe_refund_id = snapshot.stripe_refund_id
-        refund.save(update_fields=["stripe_refund_id"])
-        open_attempt = locks.open_attempt(
-            operation=Operation.CREATE_REFUND, payment_id=payment.id, refund_id=refund.id
-        )
-        if open_attempt is not None:  # an event or a look told us before any answer did
-            attempts.close(open_attempt, AttemptState.SUCCEEDED, now=now)
-    facts: dict[str, object] = {"stripe": snapshot.stripe_refund_id, "source": snapshot.source.value}
-    if refund.state == RefundState.REQUESTED:  # sent, though our row does not know it: a backup was restored
-        move(sale, payment, refund, RefundState.SUBMITTING, now=now, actor=actor)
-    # Pending, then succeeded, then perhaps failed: what has no edge is older than what we have.
-    if (refund.state, snapshot.state) in REFUND_EDGES:
-        refund.failure_code = snapshot.failure_code
-        if snapshot.failure_code:
-            facts["code"] = snapshot.failure_code
-        move(sale, payment, refund, snapshot.state, now=now, actor=actor, data=facts)
-    return refund
-
-
-def _match(payment: Payment, snapshot: RefundSnapshot) -> Refund | None:
-    """Find the row of a refund at Stripe: by Stripe's id, or by our id in its metadata while we wait for an answer.
-
-    Metadata can be copied: a second refund with our id, or one of another amount, is a refund of its own.
-    """
-    refunds = locks.refunds(payment.id)
-    for refund in refunds:
-        if refund.stripe_refund_id == snapshot.stripe_refund_id:
-            return refund
-    for refund in refunds:
-        is_waiting = refund.stripe_refund_id is None and refund.state in REFUND_UNDER_WAY
-        if (
-            is_waiting
-            and str(refund.public_id) == snapshot.refund_public_id
-            and refund.amount == snapshot.amount
-        ):
-            return refund
-    return None
-
-
-def _import(
-    sale: Sale, payment: Payment, snapshot: RefundSnapshot, *, now: datetime.datetime, actor: str
-) -> Refund | None:
-    """Record a refund that was made at Stripe. Never refused: what goes beyond what is left is counted beside it."""
-    if snapshot.amount is None or snapshot.amount.amount <= 0:
-        return None
-    refund = Refund(
-        business_id=payment.business_id,
-        payment=payment,
-        origin=Refund.Origin.STRIPE,
-        amount_minor=snapshot.amount.amount,
-        currency=snapshot.amount.currency,
-        reason=snapshot.reason or "made at Stripe",
-        state=snapshot.state,
-        state_changed_at=now,
-        stripe_refund_id=snapshot.stripe_refund_id,
-        failure_code=snapshot.failure_code,
-        form_token=snapshot.stripe_refund_id,
-        created_at=snapshot.created_at,
-    )
-    refund.next_check_at = next_check(refund, now=now)
-    refund.save(force_insert=True)
-    amount = refund.amount_minor
-    if refund.state not in REFUND_WITHOUT_MONEY:
-        is_done = refund.state == RefundState.SUCCEEDED
-        count_refunds(payment, reserved=amount, returned=amount if is_done else 0)
-        payment.save(update_fields=["refunded_minor", "refunded_beyond_minor", "returned_minor"])
-    _tell(
-        history.REFUND_IMPORTED, payment, refund, now=now, actor=actor, to_state=refund.state,
-        data={"stripe": snapshot.stripe_refund_id, "beyond": payment.refunded_beyond_minor or None},
-    )  # fmt: skip
-    release(sale, payment, now=now, actor=actor)
-    return refund
-
-
-@transaction.atomic
-def notice(*, account_id: int, snapshot: RefundedSoFar, now: datetime.datetime) -> Payment | None:
-    """Compare what a charge says was given back with what we know of; a difference leads to a look at Stripe."""
-    found = find(account_id=account_id, snapshot=snapshot)
-    if found is None:
-        return None
-    _sale, payment = locks.sale_of_payment(found.id)
-    if snapshot.amount is not None:
-        refunds = locks.refunds(payment.id)
-        known = sum(
-            refund.amount_minor
-            for refund in refunds
-            if refund.stripe_refund_id and refund.state not in REFUND_WITHOUT_MONEY
-        )
-        waiting = sum(refund.amount_minor for refund in refunds if refund.state in REFUND_UNDER_WAY)
-        if snapshot.amount.amount not in (known, known + waiting):
-            import_soon(payment, now=now)
-    return payment
-
-
-def import_soon(payment: Payment, *, now: datetime.datetime) -> None:
-    """Queue a look at all refunds that Stripe has of a payment, in the transaction at hand."""
-    enqueue(
-        IMPORT_REFUNDS,
-        business_id=payment.business_id,
-        account_id=payment.account_id,
-        payment_id=payment.id,
-        dedup_key=f"payment:{payment.id}",
-        priority=NOBODY_WAITS,
-        now=now,
-    )
