@@ -105,7 +105,7 @@ _ENDED = 4
 def _is_old(dispute: Dispute, snapshot: DisputeSnapshot) -> bool:
     """Return whether the news is older than what we have."""
     if snapshot.occurred_at != dispute.snapshot_at:
-        return snapshot.occurred_at < dispute.snapshot_at and snapshot.entries <= dispute.entries
+        return snapshot.occurred_at < dispute.snapshot_at
     progress = _PROGRESS.get(Dispute.Status(dispute.status), _ENDED) if _is_known(dispute.status) else _ENDED
     news = _PROGRESS.get(Dispute.Status(snapshot.status), _ENDED) if _is_known(snapshot.status) else _ENDED
     return news < progress or (news == progress and snapshot.entries < dispute.entries)
