@@ -48,6 +48,10 @@ class RefundForm(forms.Form):
         required=False,
     )
     destination = forms.ChoiceField(label=_("Where to"), widget=forms.RadioSelect)
+    units = forms.IntegerField(
+        label=_("Service credits"), min_value=1, max_value=1000, required=False,
+        help_text=_("How many, where they are given instead of money."),
+    )  # fmt: skip
     reason = reason_field()
 
     def __init__(self, *args: Any, order: Order, left: Money, left_shown: str, **kwargs: Any) -> None:
@@ -72,9 +76,10 @@ class RefundForm(forms.Form):
         if any(line.quantity > line.refunded_quantity for line in self.lines):
             choices.append((self.ITEMS, _("Items, with their share of taxes and discount")))
         self._field("how").choices = choices
-        self._field("destination").choices = [
-            (Refund.Destination.METHOD.value, Refund.Destination.METHOD.label)
-        ]
+        places = [Refund.Destination.METHOD]
+        if order.customer_id is not None:  # only a customer with an account has a balance
+            places += [Refund.Destination.BALANCE, Refund.Destination.CREDITS]
+        self._field("destination").choices = [(place.value, place.label) for place in places]
         self.initial.setdefault("how", self.WHOLE)
         self.initial.setdefault("destination", Refund.Destination.METHOD.value)
 
@@ -98,7 +103,9 @@ class RefundForm(forms.Form):
                 self.add_error("amount", _("Enter an amount such as 12.50."))
         elif how == self.PERCENT and not cleaned.get("percent") and "percent" not in self.errors:
             self.add_error("percent", _("Enter a percentage from 0.01 to 100."))
-        elif how == self.ITEMS and not any(cleaned.get(f"line_{line.id}") for line in self.lines):
+        if cleaned.get("destination") == Refund.Destination.CREDITS and not cleaned.get("units"):
+            self.add_error("units", _("Say how many service credits are given."))
+        if how == self.ITEMS and not any(cleaned.get(f"line_{line.id}") for line in self.lines):
             self.add_error("how", _("Say how many of which item."))
         return cleaned
 

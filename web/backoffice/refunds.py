@@ -24,7 +24,7 @@ from web.payments import history
 from web.payments.errors import Kind, Refusal
 from web.payments.models import BulkRefund, BulkRefundOrder, Order, Payment, Refund
 from web.payments.money import Money
-from web.payments.operations import bulk_refunds, held, refunds
+from web.payments.operations import bulk_refunds, held, ledgers, refunds
 from web.payments.operations.refund_shares import Portion, Whole
 from web.payments.queries import held as held_queries
 from web.payments.queries import purchases
@@ -78,7 +78,10 @@ def refund_order(request: MemberRequest, number: str) -> HttpResponse:
         if step == "give":
             return _give(request, order, form)
         portions = refunds.preview(
-            business=request.business, reference=order.cart_reference, share=form.share
+            business=request.business,
+            reference=order.cart_reference,
+            share=form.share,
+            destination=Refund.Destination(form.cleaned_data["destination"]),
         )
     except Refusal as refusal:
         return _form_page(request, order, form, refusal=refusal, status=STATUS[refusal.kind])
@@ -94,6 +97,7 @@ def _give(request: MemberRequest, order: Order, form: RefundForm) -> HttpRespons
         form_token=_form_token(request),
         destination=Refund.Destination(form.cleaned_data["destination"]),
         expected=_expected(request, order.currency),
+        units=form.cleaned_data["units"],
         staff=request.profile,
         now=timezone.now(),
     )
@@ -123,11 +127,15 @@ def _confirm_page(
 ) -> HttpResponse:
     first, *rest = [portion.amount for portion in portions]
     amount = sum(rest, first)
+    is_all = amount == form.left
     context = {
         "order": order,
         "amount": amount,
         "portions": portions,
         "reason": form.cleaned_data["reason"],
+        "destination": form.cleaned_data["destination"],
+        "units": form.cleaned_data["units"],
+        "would_come_back": ledgers.unspent(order) if is_all else [],
         "kept": [
             (name, value)
             for name, value in request.POST.items()

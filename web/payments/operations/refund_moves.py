@@ -13,6 +13,7 @@ from web.payments import history, locks
 from web.payments.jobs import NOBODY_WAITS, PERSON_WAITS, READ_REFUND, SUBMIT_REFUND, JobKind, enqueue
 from web.payments.locks import Sale
 from web.payments.models import Payment, Refund
+from web.payments.operations import ledgers
 from web.payments.operations.payments import count_refunds, release
 from web.payments.states import REFUND_OPEN, REFUND_WITHOUT_MONEY, RefundState, transition
 
@@ -34,6 +35,7 @@ def move(
     if to in REFUND_WITHOUT_MONEY:
         count_refunds(payment, reserved=-amount, returned=-amount if before == RefundState.SUCCEEDED else 0)
         _give_lines_back(refund, payment)
+        ledgers.put_back(refund=refund, now=now, actor=actor)
     elif to == RefundState.SUCCEEDED:
         count_refunds(payment, returned=amount)
     refund.checks = 0

@@ -11,6 +11,7 @@ import datetime
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 from django.db import transaction
 from django.utils.translation import gettext_lazy as _
@@ -20,9 +21,10 @@ from web.payments import history, locks
 from web.payments.errors import Kind, Refusal
 from web.payments.jobs import NOBODY_WAITS, PERSON_WAITS, SUBMIT_REFUND
 from web.payments.locks import Sale
-from web.payments.models import BulkRefund, Dispute, OrderLine, Payment, Refund, RefundLine
+from web.payments.models import BulkRefund, Dispute, Method, Order, OrderLine, Payment, Refund, RefundLine
 from web.payments.models.payment import WITHOUT_MONEY
 from web.payments.money import Money
+from web.payments.operations import ledgers
 from web.payments.operations.intents import FormReused, PaymentNotFound
 from web.payments.operations.refund_moves import enqueue_for, move, next_check, tell
 from web.payments.operations.refund_shares import (
@@ -175,12 +177,14 @@ def request(
     destination: Refund.Destination = Refund.Destination.METHOD,
     bulk: BulkRefund | None = None,
     expected: Money | None = None,
+    units: int | None = None,
 ) -> Asked:
     """Ask for a sale's money, or a part of it, to be given back. The same form again finds what it made.
 
     `reference` is the sale's (of its cart, and of the order that it became). A refund of an order is spread over
     its payments in a said order (refund_shares.py); `payment_id` names one instead, and has to where the
-    payment is held or belongs to no order. `expected` is what a page showed. Who may ask is the view's to check.
+    payment is held or belongs to no order. `expected` is what a page showed;
+    `units` is how many service credits are given, where they are the destination. Who may ask is the view's to check.
     """
     reason = reason.strip()[:LONGEST_REASON]
     if not reason:
@@ -197,6 +201,9 @@ def request(
     portions = _portions(sale, _given_back_from(sale, mine, payment_id), share)
     if expected is not None and expected != _sum(portions):
         raise ShareChanged
+    if destination == Refund.Destination.CREDITS and (len(portions) != 1 or not units or units < 1):
+        raise DestinationNotPossible
+    is_last = _sum(portions) == _left(sale, portions)
     actor = history.WORKER if staff is None else history.staff(staff.id)
     refunds = [
         _reserve(
@@ -207,17 +214,45 @@ def request(
             destination=destination,
             staff=staff,
             bulk=bulk,
+            units=units,
             now=now,
             actor=actor,
         )
         for portion in portions
     ]
+    if sale.order is not None and (is_last or isinstance(share, Items)):
+        _take_back(sale.order, refunds[0], None if is_last else share, now=now, actor=actor)
     return Asked(refunds, is_new=True)
+
+
+def _left(sale: Sale, portions: Sequence[Portion]) -> Money:
+    """Return what is left of all the order's payments: a refund of as much takes back all that it sold."""
+    currency = portions[0].amount.currency
+    mine = [payment for payment in sale.succeeded if payment.method not in WITHOUT_MONEY]
+    if portions[0].payment not in mine:  # held money is no order's
+        return Money(-1, currency)
+    return sum((payment.refundable for payment in mine), Money.zero(currency))
+
+
+def _take_back(
+    order: Order, refund: Refund, share: Share | None, *, now: datetime.datetime, actor: str
+) -> None:
+    """Take back what the order's gift cards and passes gave and is not spent: all, or what the items come to."""
+    shares = None
+    if isinstance(share, Items):
+        sold = dict(order.lines.values_list("id", "quantity"))
+        shares = {line: Fraction(number, sold[line]) for line, number in share.quantities.items() if number}
+    ledgers.take_back(order=order, refund=refund, shares=shares, now=now, actor=actor)
 
 
 @transaction.atomic
 def preview(
-    *, business: Business, reference: uuid.UUID, share: Share, payment_id: int | None = None
+    *,
+    business: Business,
+    reference: uuid.UUID,
+    share: Share,
+    payment_id: int | None = None,
+    destination: Refund.Destination = Refund.Destination.METHOD,
 ) -> list[Portion]:
     """Work out what a refund would give back of each payment, and refuse what `request` would refuse."""
     sale = locks.sale(reference)
@@ -225,7 +260,8 @@ def preview(
     if not mine or (payment_id is not None and payment_id not in {payment.id for payment in mine}):
         raise PaymentNotFound
     portions = _portions(sale, _given_back_from(sale, mine, payment_id), share)
-    if any(needs_its_reader(portion.payment) for portion in portions):
+    is_to_method = destination == Refund.Destination.METHOD
+    if is_to_method and any(needs_its_reader(portion.payment) for portion in portions):
         raise OnTheReader
     return portions
 
@@ -337,16 +373,18 @@ def _reserve(
     destination: Refund.Destination,
     staff: Profile | None,
     bulk: BulkRefund | None,
+    units: int | None,
     now: datetime.datetime,
     actor: str,
 ) -> Refund:
     """Write the refund of one payment, its reservation, its first line of history, and what takes it further."""
     payment = portion.payment
-    if destination != Refund.Destination.METHOD:
-        raise DestinationNotPossible
-    if needs_its_reader(payment):
+    is_to_method = destination == Refund.Destination.METHOD
+    if is_to_method and needs_its_reader(payment):
         raise OnTheReader
-    if payment.account_id is None and bulk is not None:  # nobody stood at the till with the money
+    if (
+        is_to_method and payment.method == Method.CASH and bulk is not None
+    ):  # nobody stood at the till with the money
         raise PaidInCash
     payment.refunded_minor += portion.amount.amount  # not clamped: the database refuses more than came in
     payment.save(update_fields=["refunded_minor"])
@@ -381,7 +419,10 @@ def _reserve(
         history.REFUND_REQUESTED, payment, refund, now=now, actor=actor, to_state=refund.state,
         data={"destination": destination},
     )  # fmt: skip
-    if payment.account_id is None:  # cash: whoever asks has paid it out by hand
+    if not is_to_method or payment.method in ledgers.LEDGER_OF_METHOD:
+        ledgers.credit(refund=refund, units=units if not is_to_method else None, now=now, actor=actor)
+        move(sale, payment, refund, RefundState.SUCCEEDED, now=now, actor=actor, data={"to": "ledger"})
+    elif payment.account_id is None:  # cash: whoever asks has paid it out by hand
         move(sale, payment, refund, RefundState.SUCCEEDED, now=now, actor=actor)
     else:
         enqueue_for(

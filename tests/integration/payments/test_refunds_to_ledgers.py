@@ -1,0 +1,85 @@
+"""Refunds that end in a customer's ledger: at once, once, and what was sold on credit is taken back."""
+
+from __future__ import annotations
+
+import pytest
+from django.utils import timezone
+
+from tests.giving_back import ask, succeed, tell
+from tests.shop import Shop
+from tests.stored import Desk, books_are_right, usd
+from web.payments.models import Ledger, Method, Payment, Refund
+from web.payments.operations import desk as tills
+from web.payments.operations import ledgers, refunds, tenders
+from web.payments.operations.refund_shares import Part
+from web.payments.states import RefundState
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk(Shop.make())
+
+
+def paid(desk: Desk, *items: object, method: Method = Method.CASH, total: int = 3600) -> Payment:
+    order = tills.sell(
+        business=desk.business, token=desk.cart(*items).token, method=method, form_token="form" * 6,  # type: ignore[arg-type]
+        expected_total_minor=total, now=timezone.now(), staff=desk.staff,
+    )  # fmt: skip
+    return order.payments.get()
+
+
+def test_to_the_balance_once(desk: Desk) -> None:
+    payment = succeed(desk.shop.request(desk.cart()))
+    for _ in range(2):  # the same form twice
+        (refund,) = ask(
+            payment, Part(usd(1000)), destination=Refund.Destination.BALANCE, form_token="to-the-balance"
+        ).refunds
+    assert (refund.state, desk.balance()) == (RefundState.SUCCEEDED, (1000, 0))
+    payment.refresh_from_db()
+    assert (payment.refunded_minor, payment.returned_minor) == (1000, 1000)
+    ask(payment)  # what is left goes to the card
+    payment.refresh_from_db()
+    assert (payment.refunded_minor, payment.returned_minor) == (3600, 1000)
+    books_are_right()
+
+
+def test_as_service_credits(desk: Desk) -> None:
+    payment = paid(desk)
+    with pytest.raises(refunds.DestinationNotPossible):
+        ask(payment, destination=Refund.Destination.CREDITS)
+    ask(payment, destination=Refund.Destination.CREDITS, units=3)
+    assert desk.balance(Ledger.CREDITS) == (3, 0)
+
+
+def test_a_guest_has_no_balance(desk: Desk) -> None:
+    payment = succeed(desk.shop.request(desk.shop.cart()))
+    with pytest.raises(ledgers.NobodysLedger):
+        ask(payment, destination=Refund.Destination.BALANCE)
+    payment.refresh_from_db()
+    assert (payment.refunded_minor, Refund.objects.count()) == (0, 0)
+
+
+def test_what_the_balance_paid_goes_back_to_it(desk: Desk) -> None:
+    desk.has(usd(5000))
+    cart = desk.cart()
+    covered = tenders.use(
+        business=desk.business, token=cart.token, ledger=Ledger.MONEY, form_token="use-it" * 4,
+        expected_total_minor=3600, now=timezone.now(), staff=desk.staff,
+    )  # fmt: skip
+    assert covered.order is not None
+    assert desk.balance() == (1400, 0)
+    (refund,) = ask(covered.order.payments.get()).refunds
+    assert (refund.state, desk.balance()) == (RefundState.SUCCEEDED, (5000, 0))
+    books_are_right()
+
+
+def test_a_gift_card_given_back_is_taken_back_and_put_back_when_the_refund_fails(desk: Desk) -> None:
+    payment = succeed(desk.shop.request(desk.cart(desk.card)))
+    assert desk.balance() == (5000, 0)
+    (refund,) = ask(payment).refunds
+    assert desk.balance() == (0, 0)
+    tell(payment, RefundState.FAILED, refund=str(refund.public_id))
+    assert desk.balance() == (5000, 0)
+    books_are_right()
