@@ -7,7 +7,7 @@ import datetime
 from celery import shared_task
 from django.utils import timezone
 
-from web.payments.operations import backlog, intents, refund_moves
+from web.payments.operations import backlog, intents, ledgers, refund_moves, tenders
 
 SWEEP_BATCH = 100
 DONE_JOBS_ARE_KEPT = datetime.timedelta(days=7)  # long enough to ask what happened last week
@@ -26,6 +26,14 @@ def check_silent_refunds(**_: object) -> None:
     """Queue the next step for refunds that have been silent for too long."""
     while refund_moves.check_again(limit=SWEEP_BATCH, now=timezone.now()) == SWEEP_BATCH:
         pass
+
+
+@shared_task(name="paydesk.tidy_ledgers")
+def tidy_ledgers(**_: object) -> None:
+    """Write off what has ended of customers' ledgers, and give back what forgotten sales had set aside."""
+    while ledgers.expire_due(limit=SWEEP_BATCH, now=timezone.now()) == SWEEP_BATCH:
+        pass
+    tenders.release_forgotten(limit=SWEEP_BATCH, now=timezone.now())
 
 
 @shared_task(name="paydesk.forget_done_jobs")

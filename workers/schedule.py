@@ -9,6 +9,7 @@ SILENCE_SECONDS = (
 READERS_SECONDS = 10.0  # queues at readers that nothing else would move on
 REVIEW_SECONDS = 30.0
 CLEAN_UP_SECONDS = 3600.0
+LEDGERS_SECONDS = 300.0  # what has ended is not spent in between either: this only writes it down
 
 SCHEDULE = {
     "tick": {"task": "paydesk.tick", "schedule": TICK_SECONDS, "options": {"expires": TICK_SECONDS * 5}},
@@ -31,6 +32,11 @@ SCHEDULE = {
         "task": "paydesk.review_silence",
         "schedule": REVIEW_SECONDS,
         "options": {"expires": REVIEW_SECONDS},
+    },
+    "tidy-ledgers": {
+        "task": "paydesk.tidy_ledgers",
+        "schedule": LEDGERS_SECONDS,
+        "options": {"expires": LEDGERS_SECONDS},
     },
     "forget-done-jobs": {
         "task": "paydesk.forget_done_jobs",

@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, URLResolver, path
 
-from web.backoffice import purchase_list, purchases, readers_page, refunds, settings_page
+from web.backoffice import ledgers, purchase_list, purchases, readers_page, refunds, settings_page
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("purchases/", purchase_list.purchase_list, name="purchases"),
@@ -17,6 +17,10 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("purchases/<str:number>/", purchases.purchase, name="purchase"),
     path("purchases/<str:number>/refund/", refunds.refund_order, name="refund_order"),
     path("purchases/<str:number>/refunds/", refunds.refunds_of_order, name="order_refunds"),
+    path("credit-balance/", ledgers.balances, name="credit_balance"),
+    path("credit-balance/<int:customer_id>/", ledgers.balance_of, name="credit_balance_of"),
+    path("credit-services/", ledgers.services, name="credit_services"),
+    path("credit-services/<int:customer_id>/", ledgers.services_of, name="credit_services_of"),
     path("settings/", settings_page.settings_page, name="settings"),
     path("settings/stripe/", settings_page.save_keys, name="settings_keys"),
     path("settings/stripe/state/", settings_page.account_state, name="settings_account_state"),

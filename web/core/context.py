@@ -29,6 +29,8 @@ class Link:
 STAFF_PAGES: tuple[tuple[str, Promise, tuple[Group, ...]], ...] = (
     ("payment:checkout", _("Till"), (Group.STORE, Group.CHECKIN)),
     ("payment:purchases", _("Purchases"), (Group.PURCHASES,)),
+    ("payment:credit_balance", _("Balances"), (Group.CREDITS, Group.CUSTOMERS)),
+    ("payment:credit_services", _("Service credits"), (Group.CREDITS, Group.CUSTOMERS)),
     ("payment:settings", _("Settings"), (Group.SETTINGS,)),
     ("payment:ops", _("Operations"), (Group.SETTINGS,)),
 )

@@ -6,6 +6,7 @@ import datetime
 from dataclasses import dataclass
 
 from django.db import transaction
+from django.db.models import Exists, OuterRef
 from django.utils.translation import gettext_lazy as _
 
 from web.core.models import Business, Profile
@@ -29,7 +30,7 @@ from web.payments.operations.reserving import may_use, reserve
 from web.payments.pricing import Quote
 from web.payments.queries.ledgers import Plan, plan, stored
 from web.payments.queries.quotes import quote
-from web.payments.states import CartState, PaymentState
+from web.payments.states import LIVE, CartState, PaymentState
 
 
 class NotTheirLedger(Refusal):
@@ -226,9 +227,14 @@ def release_forgotten(*, limit: int, now: datetime.datetime) -> int:
 
     Only where nothing else is on the sale: a cart with money on it, or a payment under way, is a person's.
     """
+    others = Payment.objects.filter(
+        cart_reference=OuterRef("cart_reference"),
+        state__in=LIVE | {PaymentState.SUCCEEDED, PaymentState.HELD},
+        is_released=False,
+    )
     references = list(
         Payment.objects.filter(
-            state=PaymentState.RESERVED, order=None, state_changed_at__lte=now - FORGOTTEN_AFTER
+            ~Exists(others), state=PaymentState.RESERVED, state_changed_at__lte=now - FORGOTTEN_AFTER
         )
         .order_by("state_changed_at")
         .values_list("cart_reference", flat=True)[:limit]

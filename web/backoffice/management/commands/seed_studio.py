@@ -19,7 +19,8 @@ from web.core.accounts import create_person, user_of_address
 from web.core.groups import GROUP_NAMES, Group
 from web.core.models import Business, BusinessHost, Item, ItemType, Location, Profile
 from web.payments.models import Reader, StripeAccount, WebhookSecret
-from web.payments.operations import accounts, readers
+from web.payments.money import Money
+from web.payments.operations import accounts, ledgers, readers
 
 POLICY = (
     "Class passes can be returned within 14 days if no class was taken. Merchandise can be returned unused "
@@ -39,6 +40,11 @@ ITEMS = (
     (ItemType.DIGITAL_GOOD, "VIDEO", "Morning flow, video course", 2900, True),
     (ItemType.SERVICE_PASS, "TRIAL", "Free trial class", 0, True),
 )
+# What an item gives its buyer, or costs in service credits, where that is not the usual.
+GIVES: dict[str, dict[str, int]] = {
+    "PASS10": {"gives_credits": 10, "gives_days": 180},
+    "PRIVATE": {"credit_price": 4},
+}
 WON_PER_CENT = 13  # the second business's prices: 2,200 cents are 28,600 won
 
 
@@ -94,6 +100,7 @@ class Command(BaseCommand):
         items = {item.code: item.id for item in _items(studio, 1)}
         other_items = {item.code: item.id for item in _items(second, WON_PER_CENT)}
         now = timezone.now()
+        _stored(studio)
         for business in (studio, second):
             settings = accounts.settings_of(business)
             if not settings.refund_policy:
@@ -219,10 +226,33 @@ def _items(business: Business, factor: int) -> list[Item]:
                 "price_minor": price * factor,
                 "currency": business.currency,
                 "sold_online": online,
+                **GIVES.get(code, {}),
+                **({"gives_minor": price * factor} if kind == ItemType.GIFT_CARD else {}),
             },
         )
         items.append(item)
     return items
+
+
+def _stored(business: Business) -> None:
+    """Give two customers something to spend: once, the form's token sees to that."""
+    owner = Profile.objects.get(business=business, email="owner@hanriver.example")
+    presents: tuple[tuple[str, Money | int], ...] = (
+        ("mina", Money(2500, business.currency)),
+        ("mina", 3),
+        ("sam", Money(12000, business.currency)),
+    )
+    for number, (local, change) in enumerate(presents):
+        customer = Profile.objects.get(business=business, email=f"{local}@hanriver.example")
+        ledgers.adjust(
+            business=business,
+            customer_id=customer.id,
+            change=change,
+            reason="Welcome to the demo",
+            form_token=f"seed-studio-present-{number}",
+            now=timezone.now(),
+            staff=owner,
+        )
 
 
 def _keys(business: Business, publishable_key: str, secret_key: str) -> None:
