@@ -23,8 +23,11 @@ from web.core.tenancy import TenantRequest, business_required, may
 from web.payments import history
 from web.payments.errors import Refusal
 from web.payments.models import Payment
-from web.payments.operations import carts, desk, intents
+from web.payments.money import Money, smallest_charge
+from web.payments.operations import carts, desk, intents, tenders
+from web.payments.operations.reserving import may_use, planned
 from web.payments.queries import followed, sales
+from web.payments.queries.ledgers import stored
 from web.payments.queries.sales import Sale, Terms
 
 
@@ -69,8 +72,12 @@ def cart_page(request: TenantRequest, refusal: Refusal | None = None) -> HttpRes
         return redirect("payment:receipt", token=order.token)
     terms = sales.terms(request.business)
     totals = sale.quote.totals
+    due, stored = _due(request, sale)
     context = {
         "sale": sale,
+        "due": due,
+        "stored": stored,
+        "may_pay_on_arrival": terms.settings.pays_on_arrival and sale.is_open and bool(totals.total),
         "cart": sale.cart,
         "totals": totals,
         "terms": terms,
@@ -84,11 +91,11 @@ def cart_page(request: TenantRequest, refusal: Refusal | None = None) -> HttpRes
         and sale.cart.customer_id is None
         and request.profile is None,
         "form_token": new_form_token(),
-        "is_free": not totals.total,
+        "is_free": not due,
         "live": sale.live,
         "held": sale.held,
     }
-    context["pay"] = _pay_config(request, sale, terms, str(context["form_token"]))
+    context["pay"] = _pay_config(request, sale, terms, str(context["form_token"]), due)
     status = http_status(refusal) if refusal else 200
     response = render(request, "checkout/cart.html", context, status=status)
     response["Cache-Control"] = "no-store"  # Back must show what has become of it
@@ -116,9 +123,28 @@ def _buyer(request: TenantRequest, sale: Sale) -> dict[str, str | bool]:
     }
 
 
-def _pay_config(request: TenantRequest, sale: Sale, terms: Terms, form_token: str) -> dict[str, object]:
+def _due(request: TenantRequest, sale: Sale) -> tuple[Money, dict[str, object] | None]:
+    """Return what another method has to pay, and what the customer has stored and could use, to who may use it."""
+    cart = sale.cart
+    payer = request.profile
+    if not sale.is_open:
+        return sale.due, None
+    now = timezone.now()
+    least = smallest_charge(cart.currency)
+    wanted = planned(cart, sale.quote, list(sale.payments), payer=payer, now=now, least=least)
+    is_theirs = may_use(cart, payer) or (
+        payer is not None and not payer.is_staff and cart.customer_id is None
+    )
+    if not is_theirs or payer is None:
+        return wanted.rest, None
+    has = stored(cart.customer_id or payer.id, cart.currency, now=now)
+    return wanted.rest, {"has": has, "plan": wanted} if has else None
+
+
+def _pay_config(
+    request: TenantRequest, sale: Sale, terms: Terms, form_token: str, due: Money
+) -> dict[str, object]:
     """Collect what the page's script needs; nothing here is secret from who sees the page."""
-    due = sale.due
     return {
         "cart": sale.cart.token,
         "form_token": form_token,
@@ -227,8 +253,44 @@ def set_buyer(request: TenantRequest) -> HttpResponse:
 @business_required
 @with_stripe
 @shown_on(cart_page)
+def use_stored(request: TenantRequest) -> HttpResponse:
+    """Say whether the customer's balance and service credits shall be used."""
+    cart = tenders.choose(
+        business=request.business,
+        token=posted_token(request),
+        payer=request.profile,
+        uses_balance="balance" in request.POST,
+        uses_credits="credits" in request.POST,
+    )
+    return redirect(page_url(cart.token))
+
+
+@require_POST
+@business_required
+@with_stripe
+@shown_on(cart_page)
+def pay_on_arrival(request: TenantRequest) -> HttpResponse:
+    """Leave the cart to be paid at the desk; who buys is said by the same form."""
+    token = posted_token(request)
+    carts.confirm_buyer(
+        business=request.business,
+        token=token,
+        signed_in=_signed_in_customer(request),
+        name=reading.text(request, "name"),
+        email=reading.text(request, "email"),
+        accepts_policy="policy" in request.POST,
+        now=timezone.now(),
+    )
+    carts.pay_on_arrival(business=request.business, token=token, now=timezone.now(), payer=request.profile)
+    return redirect(page_url(token))
+
+
+@require_POST
+@business_required
+@with_stripe
+@shown_on(cart_page)
 def complete_free(request: TenantRequest) -> HttpResponse:
-    """Complete a cart that costs nothing."""
+    """Complete a cart that costs nothing, or that the customer's balance and credits pay for."""
     order = desk.complete_free(
         business=request.business,
         token=posted_token(request),
@@ -238,6 +300,9 @@ def complete_free(request: TenantRequest) -> HttpResponse:
         email=reading.text(request, "email"),
         accepts_policy="policy" in request.POST,
         now=timezone.now(),
+        expected_total_minor=reading.number(request, "expected_total", carts.BadAmount)
+        if "expected_total" in request.POST
+        else 0,
     )
     return redirect("payment:receipt", token=order.token)
 

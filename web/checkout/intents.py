@@ -48,6 +48,8 @@ class PaymentWanted(_Body):
     cart: Token
     form_token: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{16,64}$")]
     expected_total: Annotated[int, Field(ge=0, le=10**12)]  # minor units
+    # What of it the page asks for here, after the customer's balance and credits; None: a page that knows neither.
+    expected_due: Annotated[int, Field(ge=0, le=10**12)] | None = None
 
 
 class LinkHeld(_Body):
@@ -91,6 +93,8 @@ def _request_payment(request: TenantRequest) -> HttpResponse:
         token=wanted.cart,
         form_token=wanted.form_token,
         expected_total_minor=wanted.expected_total,
+        expected_due_minor=wanted.expected_due,
+        payer=request.profile,
         payer_key=key,
         now=timezone.now(),
         actor=_actor(request),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+from decimal import Decimal
 
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
@@ -64,6 +65,18 @@ class CurrencyNotSupported(Refusal):
     code = "currency_not_supported"
     message = _("This currency cannot be charged.")
     next_step = _("No money moved. Choose a location with a currency that is supported.")
+
+
+class DiscountReasonMissing(Refusal):
+    code = "discount_reason_missing"
+    message = _("A discount needs a reason.")
+    next_step = _("No money moved. Say why something is taken off and try again.")
+
+
+class NotOnArrival(Refusal):
+    code, kind = "not_on_arrival", Kind.CONFLICT
+    message = _("This order cannot be left to be paid on arrival.")
+    next_step = _("You were not charged. Pay it here, or ask at the front desk.")
 
 
 class BuyerIncomplete(Refusal):
@@ -231,6 +244,81 @@ def set_tip(*, business: Business, token: str, percent: int | None = None, amoun
         cart.tip_percent, cart.tip_minor = None, tip.amount
     _refuse_too_large(cart)
     cart.save(update_fields=["tip_percent", "tip_minor", "updated_at"])
+    return cart
+
+
+@transaction.atomic
+def set_discount(
+    *,
+    business: Business,
+    token: str,
+    reason: str,
+    now: datetime.datetime,
+    staff: Profile,
+    percent: Decimal | None = None,
+    amount: str | None = None,
+) -> Cart:
+    """Take something off the lines, as a percentage or an amount that staff typed, with a reason; nothing clears it.
+
+    Who may do so is the view's to check (the group *discounts*).
+    """
+    cart = _locked_open(business, token)
+    reason = " ".join(reason.split())[:200]
+    off = Money.zero(cart.currency)
+    if percent is None and amount:
+        try:
+            off = Money.parse(amount, cart.currency)
+        except MoneyError as error:
+            raise BadAmount from error
+    if off < Money.zero(cart.currency) or (
+        percent is not None and (not 0 < percent <= 100 or percent != round(percent, 2))
+    ):
+        raise BadAmount
+    is_something = percent is not None or bool(off)
+    if is_something and not reason:
+        raise DiscountReasonMissing
+    if off > largest_charge(cart.currency):
+        raise CartTooLarge
+    cart.discount_percent, cart.discount_minor = percent, off.amount
+    cart.discount_reason = reason if is_something else ""
+    cart.save(update_fields=["discount_percent", "discount_minor", "discount_reason", "updated_at"])
+    history.record(
+        history.DISCOUNTED,
+        business_id=cart.business_id,
+        cart_reference=cart.reference,
+        payment=None,
+        actor=history.staff(staff.id),
+        now=now,
+        data={"percent": None if percent is None else str(percent), "amount": off.amount},
+    )
+    return cart
+
+
+@transaction.atomic
+def pay_on_arrival(*, business: Business, token: str, now: datetime.datetime, payer: Profile | None) -> Cart:
+    """Leave a cart to be paid at the desk: it stays a cart, nothing is paid, and staff see it among those due.
+
+    The buyer has to be known. Paying it online meanwhile stays possible. Again changes nothing.
+    """
+    cart = _locked_open(business, token)
+    allowed = PaymentSettings.objects.filter(business=business, pays_on_arrival=True).exists()
+    if not allowed:
+        raise NotOnArrival
+    if cart.customer_id is None and not (cart.guest_name and cart.guest_email):
+        raise BuyerIncomplete
+    if not cart.lines.exists():
+        raise NotOnArrival
+    if cart.pays_on_arrival_at is None:
+        cart.pays_on_arrival_at = now
+        cart.save(update_fields=["pays_on_arrival_at", "updated_at"])
+        history.record(
+            history.PAYS_ON_ARRIVAL,
+            business_id=cart.business_id,
+            cart_reference=cart.reference,
+            payment=None,
+            actor=history.staff(payer.id) if payer is not None and payer.is_staff else history.CUSTOMER,
+            now=now,
+        )
     return cart
 
 

@@ -32,12 +32,15 @@ def quote(cart: Cart) -> Quote:
         return Quote.from_json(cart.frozen_quote)
     currency = cart.currency
     lines = [PricedLine(line.item_type, Money(line.amount_minor, currency)) for line in cart.lines.all()]
-    discount = Money(cart.discount_minor, currency)
+    subtotal = sum((line.amount for line in lines), Money.zero(currency))
+    if cart.discount_percent is None:
+        discount = min(Money(cart.discount_minor, currency), subtotal)
+    else:
+        discount = subtotal.percent(Decimal(cart.discount_percent))
     if cart.tip_percent is None:
         tip = Money(cart.tip_minor, currency)
     else:
-        net = sum((line.amount for line in lines), Money.zero(currency)) - discount
-        tip = max(net, Money.zero(currency)).percent(Decimal(cart.tip_percent))
+        tip = (subtotal - discount).percent(Decimal(cart.tip_percent))
     sales_tax, additional_tax = taxes_of(cart.location)
     totals = price(
         currency=currency,

@@ -57,8 +57,9 @@ class Sale:
 
     @property
     def paid(self) -> Money:
-        """What has come in."""
-        paid = sum(p.amount_minor for p in self.payments if p.state == PaymentState.SUCCEEDED)
+        """What has come in, and what is set aside of what the customer has stored."""
+        counting = (PaymentState.SUCCEEDED, PaymentState.RESERVED)
+        paid = sum(p.amount_minor for p in self.payments if p.state in counting and not p.is_released)
         return Money(paid, self.cart.currency)
 
     @property
@@ -174,6 +175,12 @@ def cart_of(profile: Profile) -> Cart | None:
     """Return the customer's newest cart that holds something."""
     carts = Cart.objects.filter(business_id=profile.business_id, customer=profile, lines__isnull=False)
     return carts.distinct().order_by("-created_at", "-id").first()
+
+
+def due_on_arrival(business: Business) -> list[Cart]:
+    """Return the carts that customers left to be paid at the desk, the longest waiting first."""
+    carts = Cart.objects.filter(business=business, pays_on_arrival_at__isnull=False, state=CartState.OPEN)
+    return list(carts.select_related("customer", "location").order_by("pays_on_arrival_at")[:MOST_ORDERS])
 
 
 def cart_count(business: Business, token: str) -> int:

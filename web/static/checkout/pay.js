@@ -188,7 +188,7 @@ const lost = () => say("warning", words.offline, words.offline_next);
 /** Ask for the payment, and wait until a worker has made it at Stripe. */
 async function prepare() {
   say("busy", words.preparing);
-  const wanted = { cart: config.cart, form_token: formToken, expected_total: Number(order().total) };
+  const wanted = { cart: config.cart, form_token: formToken, expected_total: Number(order().total), expected_due: Number(order().due) };
   const asked = await askUntilAnswered(config.intent_url, { method: "POST", json: wanted }, lost);
   live = { ...asked, is_payer: true };
   const began = Date.now();
@@ -329,6 +329,7 @@ document.addEventListener("htmx:afterSettle", (event) => {
 
 view.button?.addEventListener("click", () => pay());
 view.buyer?.addEventListener("submit", (event) => {
+  if (event.submitter && "arrival" in event.submitter.dataset) return; // nothing is paid here
   const free = order().free === "yes";
   if (free) return; // "Complete the order" sends the form itself
   event.preventDefault();
