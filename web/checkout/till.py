@@ -23,16 +23,17 @@ from web.core.models import Item, Location, Profile
 from web.core.tenancy import MemberRequest, TenantRequest, staff_required
 from web.payments.errors import Kind, Refusal
 from web.payments.models import Method, Payment
+from web.payments.money import Money, MoneyError
 from web.payments.operations import carts, desk
 from web.payments.operations.customers import CustomerNotFound
-from web.payments.queries import customers, sales
+from web.payments.queries import customers, ledgers, sales
 from web.payments.queries import till as going_on
 from web.payments.queries.sales import Sale
 from web.payments.states import PaymentState
 
 GROUPS = (Group.STORE, Group.CHECKIN)
 ENDING_TOLD_FOR = datetime.timedelta(minutes=2)
-METHODS = {method.value: method for method in (Method.CASH, Method.COMPLIMENTARY, Method.NO_CHARGE)}
+METHODS = {method.value: method for method in desk.TAKEN_AT_THE_DESK}
 
 
 class NoItemLikeThis(Refusal):
@@ -93,12 +94,21 @@ def till_page(request: TenantRequest, refusal: Refusal | None = None) -> HttpRes
         "now": timezone.now(),
         **till_state(request, sale),
     }
+    if sale is None and customer is not None and location is not None:
+        context["stored"] = ledgers.stored(customer.id, location.currency, now=timezone.now())
     if sale is not None:
         ready = usable(request.business, sale)
         context |= {
             "totals": sale.quote.totals,
             "tips": tips_of(sale, terms),
             "tip_is_custom": bool(sale.cart.tip_percent is None and sale.cart.tip_minor),
+            "stored": ledgers.stored(sale.cart.customer_id, sale.cart.currency, now=timezone.now()),
+            "parts": [
+                payment
+                for payment in sale.payments
+                if payment.state in (PaymentState.SUCCEEDED, PaymentState.RESERVED)
+                and not payment.is_released
+            ],
             "readers": ready,
             "near_reader": nearest(ready, cookies.reader_id(request)),
             "link": request.build_absolute_uri(page_url(sale.cart.token)),
@@ -227,24 +237,37 @@ def _meant_item(request: MemberRequest, location: Location) -> int:
 @staff_required(*GROUPS)
 @shown_on(till_page)
 def sell(request: MemberRequest) -> HttpResponse:
-    """Take cash, give it away with a reason, or complete what costs nothing."""
+    """Take cash, all or a part; note what was paid elsewhere; give it away; complete what costs nothing."""
     method = METHODS.get(reading.text(request, "method"))
     if method is None:
         raise NoSuchMethod
     total = reading.number(request, "expected_total", WrongTotal)
     if method is Method.NO_CHARGE and total != 0:
         raise NoSuchMethod
-    order = desk.sell(
+    token = posted_token(request)
+    taken = desk.take(
         business=request.business,
-        token=posted_token(request),
+        token=token,
         method=method,
         form_token=posted_form_token(request),
         expected_total_minor=total,
         now=timezone.now(),
         staff=request.profile,
         note=reading.text(request, "note"),
+        amount=_part(request, token) if reading.text(request, "amount") else None,
     )
-    return redirect("payment:receipt", token=order.token)
+    if taken.order is None:
+        return redirect(page_url(token))
+    return redirect("payment:receipt", token=taken.order.token)
+
+
+def _part(request: MemberRequest, token: str) -> Money:
+    """Read the amount of one part of a sale that is paid in several."""
+    currency = sales.sale(request.business, token).cart.currency
+    try:
+        return Money.parse(reading.text(request, "amount"), currency)
+    except MoneyError as error:
+        raise desk.BadTender from error
 
 
 @require_safe

@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, URLResolver, path
 
-from web.checkout import cards, cart, charging, choosing, intents, receipts, shop, terminal, till
+from web.checkout import cards, cart, charging, choosing, intents, receipts, shop, tendering, terminal, till
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("stripe-intent/", intents.stripe_intent, name="stripe_intent"),
@@ -39,6 +39,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("checkout/till/charge/cancel/", charging.cancel, name="till_cancel"),
     path("checkout/till/charge/hand-over/", charging.hand_over, name="till_hand_over"),
     path("checkout/till/charge/capture/", charging.capture, name="till_capture"),
+    path("checkout/till/stored/", tendering.use_stored, name="till_use_stored"),
+    path("checkout/till/stored/give-back/", tendering.give_back, name="till_give_back"),
     path("checkout/till/state/", till.state, name="till_state"),
     path("choose_new_customer/", choosing.choose_new_customer, name="choose_new_customer"),
     path("list-payment-cards/", cards.list_cards, name="list_cards"),

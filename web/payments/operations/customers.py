@@ -44,6 +44,12 @@ class MoneyBindsCustomer(Refusal):
     next_step = _("Complete it for them, or give the money back; then sell to somebody else.")
 
 
+class StoredBindsCustomer(Refusal):
+    code, kind = "stored_binds_customer", Kind.CONFLICT
+    message = _("A part of this sale is set aside of what its customer has stored.")
+    next_step = _("No money moved. Give it back to them first, then change the customer.")
+
+
 class CustomerIncomplete(Refusal):
     code = "customer_incomplete"
     message = _("A customer needs a name and an e-mail address.")
@@ -91,6 +97,8 @@ def choose(
         raise PaymentBindsCustomer
     if sale.succeeded or sale.held:
         raise MoneyBindsCustomer
+    if sale.reserved:
+        raise StoredBindsCustomer
     if cart.state != CartState.OPEN:
         raise CartFrozen
     before = cart.customer_id
