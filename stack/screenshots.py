@@ -81,14 +81,38 @@ def _pages(
     page.fill("input[type=password]", PASSWORD)
     page.press("input[type=password]", "Enter")
     page.wait_for_url(lambda url: "/accounts/" not in url)
-    for name, path in (("till", "/checkout/"), ("purchases", "/purchases/"), ("settings", "/settings/")):
+    for name, path in (
+        ("till", "/checkout/"),
+        ("choose-customer", "/choose_new_customer/?find=mi"),
+        ("purchases", "/purchases/"),
+        ("settings", "/settings/"),
+        ("readers", "/settings/readers/"),
+    ):
         _open(page, studio.site + path)
         yield name, page
+    yield from _sale_on_a_reader(page, studio)
     _open(page, f"{studio.site}/purchases/")
     page.locator("main a[href*='/purchases/']").first.click()
     page.wait_for_load_state("load")
     yield "purchase", page
     owner.close()
+
+
+def _sale_on_a_reader(page: Page, studio: Studio) -> Iterator[tuple[str, Page]]:
+    """Sell on a reader as far as the card, and take it back: the pages between are what staff see all day."""
+    page.goto(f"{studio.site}/checkout/")
+    for code in ("BLOCK", "8801234567890"):
+        page.fill("#code", code)
+        page.press("#code", "Enter")
+        page.wait_for_function("document.getElementById('code').value === ''")
+    page.locator("#sale .line").nth(1).wait_for()
+    yield "till-sale", page
+    page.locator("#charge").click()
+    page.locator(".reader-message", has_text="Present card.").wait_for(timeout=60_000)
+    yield "till-reader", page
+    page.locator("#cancel-payment").click()
+    page.locator("#code").wait_for(timeout=60_000)
+    yield "till-cancelled", page
 
 
 def _context(browser: Browser, width: int, height: int, scheme: Scheme) -> BrowserContext:
