@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tasks import accounts, cards, intents, readers, receipts, refunds, terminal
+from tasks import accounts, cards, intents, readers, receipts, refunds, saved_cards, terminal
 from web.payments import jobs
 
 Result = dict[str, object] | None
@@ -25,6 +25,7 @@ HANDLERS: dict[str, Callable[..., Result]] = {
     jobs.REMOVE_READER.name: readers.remove_reader,
     jobs.READ_READER.name: readers.read_reader,
     jobs.CREATE_CONNECTION_TOKEN.name: readers.create_connection_token,
+    jobs.CHARGE_CARD.name: saved_cards.charge_card,
     jobs.CREATE_CARD_SETUP.name: cards.create_card_setup,
     jobs.READ_CARD_SETUP.name: cards.read_card_setup,
     jobs.DETACH_CARD.name: cards.detach_card,

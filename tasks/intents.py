@@ -6,6 +6,8 @@ the open attempt and asks again with the same key.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from django.utils import timezone
 
 from tasks.gateway import intents as gateway
@@ -16,6 +18,8 @@ from web.payments.money import Money
 from web.payments.operations import attempts, intent_attempts, intents, reader_attempts
 from web.payments.snapshots import Answer, IntentSnapshot, Verdict
 from web.payments.states import PaymentState
+
+IntentWrite = Callable[..., Answer[IntentSnapshot]]  # (account, intent_id, parameters, key)
 
 
 def create_intent(*, payment_id: int, lease: Lease) -> None:
@@ -44,6 +48,9 @@ def _parameters(payment: Payment) -> dict[str, object]:
 
 def _ways(payment: Payment) -> dict[str, object]:
     """Say how it may be paid. One on a reader with a card held to it, and in Canada with Interac too."""
+    if payment.method == Method.SAVED_CARD:
+        assert payment.card is not None
+        return {"customer": payment.card.stripe_customer_id, "allowed_payment_method_types": ["card"]}
     if payment.method != Method.TERMINAL:
         return {"automatic_payment_methods": {"enabled": True}}
     cards = ["card_present", *(["interac_present"] if payment.currency == "cad" else [])]
@@ -135,19 +142,24 @@ def capture_intent(*, payment_id: int, lease: Lease) -> None:
     attempt = reader_attempts.begin_capture(
         payment_id=payment_id, parameters={}, lease=lease, now=timezone.now()
     )
+    if attempt is not None:
+        settle_once(payment_id, attempt, gateway.capture_intent, lease=lease)
+
+
+def settle_once(payment_id: int, attempt: Attempt, write: IntentWrite, *, lease: Lease) -> None:
+    """Send a write that an intent can take only once (a capture, a confirmation), and conclude with its answer.
+
+    Where the key is too old to be sent, or Stripe keeps a 500 for it, the intent itself says what became of it.
+    """
     payment = Payment.objects.select_related("account").get(id=payment_id)
-    if attempt is None:
-        return
-    assert payment.account is not None
-    assert payment.intent_id is not None
+    account, intent_id = payment.account, payment.intent_id
+    assert account is not None
+    assert intent_id is not None
     answer = None
     if not attempts.is_key_old(attempt, now=timezone.now()):
-        answer = gateway.capture_intent(
-            payment.account, intent_id=payment.intent_id, parameters=attempt.parameters, key=attempt.key
-        )
+        answer = write(account, intent_id=intent_id, parameters=attempt.parameters, key=attempt.key)
     if answer is None or _is_stuck(answer):
-        # An intent is captured once only: how it is now says what became of it.
-        answer = Answer(Verdict.REFUSED, gateway.read_intent(payment.account, intent_id=payment.intent_id))
+        answer = Answer(Verdict.REFUSED, gateway.read_intent(account, intent_id=intent_id))
     _conclude(attempt, answer, lease)
 
 

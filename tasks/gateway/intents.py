@@ -47,6 +47,18 @@ def cancel_intent(
     return _with_state_if_refused(account, intent_id, answer)
 
 
+def confirm_intent(
+    account: StripeAccount, *, intent_id: str, parameters: dict[str, Any], key: str
+) -> Answer[IntentSnapshot]:
+    """Charge a saved card. Declined or refused because of its state, the answer shows the intent's state."""
+    intents = client_of(account).v1.payment_intents
+    answer = _write(
+        account,
+        lambda: intents.confirm(intent_id, cast(Any, parameters), {"idempotency_key": key}),
+    )
+    return _with_state_if_refused(account, intent_id, answer)
+
+
 def capture_intent(
     account: StripeAccount, *, intent_id: str, parameters: dict[str, Any], key: str
 ) -> Answer[IntentSnapshot]:

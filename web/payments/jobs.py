@@ -82,6 +82,7 @@ READ_READER = JobKind(
 CREATE_CONNECTION_TOKEN = JobKind(
     "create_connection_token", Queue.TERMINAL, max_attempts=5, arguments=("connection_token_id",)
 )
+CHARGE_CARD = JobKind("charge_card", Queue.INTENTS, arguments=("payment_id",))
 CREATE_CARD_SETUP = JobKind("create_card_setup", Queue.INTENTS, arguments=("card_setup_id",))
 READ_CARD_SETUP = JobKind("read_card_setup", Queue.INTENTS, arguments=("card_setup_id",))
 DETACH_CARD = JobKind("detach_card", Queue.INTENTS, arguments=("card_id",))

@@ -213,6 +213,8 @@ COMMITTED = LIVE | {P.RESERVED, P.SUCCEEDED}
 CANCELLABLE = LIVE - {P.CANCELLING}
 ACTIVE_ACTION = frozenset({L.SENDING, L.WAITING, L.PROCESSING, L.CHECKING, L.CANCELLING})
 FINAL_ACTION = frozenset({L.SUCCEEDED, L.FAILED, L.CANCELLED})
+# States in which a saved card is still to be charged, or its decline to be dealt with.
+CHARGEABLE = frozenset({P.REQUESTED, P.UNKNOWN, P.AWAITING, P.DECLINED})
 OPEN_ATTEMPT = frozenset({A.SENT, A.UNKNOWN})
 # A refund that Stripe has not certainly taken: another one of the same payment has to wait for it.
 REFUND_UNDER_WAY = frozenset({R.REQUESTED, R.SUBMITTING, R.UNKNOWN})

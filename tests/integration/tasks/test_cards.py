@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import uuid
 from collections.abc import Callable
 
@@ -9,14 +10,16 @@ import pytest
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from tasks import intents as tasks_intents
 from tasks import relay
-from tests.factories import ProfileFactory
+from tests.factories import ProfileFactory, StaffFactory
 from tests.integration.conftest import AtStripe
 from tests.integration.tasks.test_sale import arrive, hurry
 from tests.shop import claim, claim_one
 from web.core.models import Profile
-from web.payments.models import Card, CardSetup, PaymentSettings
-from web.payments.operations import cards
+from web.payments.models import Card, CardSetup, Cart, Job, Order, Payment, PaymentSettings
+from web.payments.operations import cards, saved_cards
+from web.payments.queries.quotes import quote
 
 pytestmark = pytest.mark.django_db(transaction=True)
 Make = Callable[..., AtStripe]
@@ -168,3 +171,127 @@ def test_nobody_touches_the_card_of_another(at: AtStripe, owner: Profile) -> Non
         cards.remove(profile=stranger, card_id=card.public_id, now=timezone.now())
     with pytest.raises(IntegrityError, match="a_removed_card_is_no_default"), transaction.atomic():
         Card.objects.filter(id=card.id).update(removed_at=timezone.now())
+
+
+# --- charging one ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def clerk(at: AtStripe) -> Profile:
+    return StaffFactory.create(business=at.shop.business)
+
+
+def charge(
+    at: AtStripe, owner: Profile, clerk: Profile, card: Card, *, form_token: str | None = None
+) -> Payment:
+    cart = at.shop.cart()
+    cart.customer = owner
+    cart.save()
+    return saved_cards.charge(
+        business=at.shop.business,
+        token=cart.token,
+        card_id=card.public_id,
+        form_token=form_token or uuid.uuid4().hex,
+        expected_total_minor=quote(cart).totals.total.amount,
+        staff=clerk,
+        now=timezone.now(),
+    ).payment
+
+
+def charges(at: AtStripe) -> list[tuple[str, int]]:
+    return [(charge["status"], charge["amount"]) for charge in at.books()["charges"]]
+
+
+def test_a_saved_card_is_charged_and_the_order_made(at: AtStripe, owner: Profile, clerk: Profile) -> None:
+    payment = charge(at, owner, clerk, saved(at, owner))
+    relay.run(claim_one("charge_card"))
+    payment.refresh_from_db()
+    assert (payment.state, payment.card_last4) == ("succeeded", "4242")
+    assert payment.order is not None
+    assert charges(at) == [("succeeded", 3600)]
+
+
+@pytest.mark.parametrize("fault", ["reset_after", "error_500_after", "truncated_body", "reset_before"])
+def test_a_lost_answer_charges_once(at: AtStripe, owner: Profile, clerk: Profile, fault: str) -> None:
+    payment = charge(at, owner, clerk, saved(at, owner))
+    at.fault(fault, match={"operation": "payment_intents.confirm"}, times=1)
+    relay.run(claim_one("charge_card"))
+    for _again in range(3):
+        hurry()
+        for job in claim("intents"):
+            relay.run(job)
+    arrive(at)
+    payment.refresh_from_db()
+    assert (payment.state, charges(at)) == ("succeeded", [("succeeded", 3600)])
+    assert Order.objects.count() == 1
+
+
+def test_dying_between_the_two_writes_charges_once(at: AtStripe, owner: Profile, clerk: Profile) -> None:
+    payment = charge(at, owner, clerk, saved(at, owner))
+    job = claim_one("charge_card")
+    tasks_intents.create_before_use(Payment.objects.get(id=payment.id), lease=job)
+    saved_cards.begin_confirm(
+        payment_id=payment.id, lease=job, now=timezone.now()
+    )  # and dies before it is sent
+    Job.objects.update(leased_until=timezone.now() - datetime.timedelta(seconds=1))
+    relay.run(claim_one("charge_card"))
+    payment.refresh_from_db()
+    assert (payment.state, charges(at)) == ("succeeded", [("succeeded", 3600)])
+
+
+def test_a_declined_card_ends_the_payment_and_frees_the_cart(
+    at: AtStripe, owner: Profile, clerk: Profile
+) -> None:
+    card = saved(at, owner, "pm_card_chargeCustomerFail")
+    payment = charge(at, owner, clerk, card)
+    relay.run(claim_one("charge_card"))
+    relay.run(claim_one("cancel_intent"))
+    payment.refresh_from_db()
+    assert (payment.state, payment.decline_code) == ("cancelled", "generic_decline")
+    cart = Cart.objects.get(reference=payment.cart_reference)
+    assert (cart.state, cart.committed_minor) == ("open", 0)
+    assert [status for status, _amount in charges(at)] == ["failed"]
+
+
+def test_a_card_that_was_removed_meanwhile_is_not_charged(
+    at: AtStripe, owner: Profile, clerk: Profile
+) -> None:
+    card = saved(at, owner)
+    payment = charge(at, owner, clerk, card)
+    cards.remove(profile=owner, card_id=card.public_id, now=timezone.now())
+    for _step in range(3):
+        for job in claim("intents", limit=5):
+            relay.run(job)
+    payment.refresh_from_db()
+    assert (payment.state, charges(at)) == ("cancelled", [])
+
+
+def test_a_fee_is_charged_once_however_often_it_is_asked_for(
+    at: AtStripe, owner: Profile, clerk: Profile
+) -> None:
+    card = saved(at, owner)
+    settings = PaymentSettings.objects.get(business=at.shop.business)
+    settings.no_show_item = at.shop.item
+    settings.save()
+
+    def ask_for(kind: str = "no_show", note: str = "Morning flow") -> Payment:
+        return saved_cards.charge_fee(
+            business=at.shop.business, customer=owner, kind=kind, card_id=card.public_id, note=note,
+            form_token="f" * 20, staff=clerk, now=timezone.now(),
+        ).payment  # fmt: skip
+
+    with pytest.raises(saved_cards.FeeReasonMissing):
+        ask_for(note=" ")
+    with pytest.raises(saved_cards.NoFee):
+        ask_for(kind="late_cancel")
+    assert ask_for() == ask_for()
+    relay.run(claim_one("charge_card"))
+    assert (Order.objects.count(), charges(at)) == (1, [("succeeded", 3600)])
+    assert ask_for().state == "succeeded"
+
+
+def test_nobody_is_charged_with_the_card_of_another(at: AtStripe, owner: Profile, clerk: Profile) -> None:
+    card = saved(at, owner)
+    with pytest.raises(cards.CardNotFound):
+        charge(at, ProfileFactory.create(business=at.shop.business), clerk, card)
+    assert Payment.objects.count() == 0

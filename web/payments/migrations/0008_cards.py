@@ -1,4 +1,4 @@
-"""Saved cards: the setup that saves one, with its state machine's guard, and the card."""
+"""Saved cards: the setup that saves one, with its state machine's guard, the card, and payments by it."""
 
 import django.db.models.deletion
 import uuid
@@ -22,16 +22,11 @@ UNDO = "DROP TRIGGER cardsetup_moves_along_its_edges ON payments_cardsetup;"
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('core', '0002_cache_table'),
+        ('core', '0004_what_items_give'),
         ('payments', '0007_after_the_sale'),
     ]
 
     operations = [
-        migrations.AddField(
-            model_name='paymentsettings',
-            name='keeps_cards',
-            field=models.BooleanField(default=False),
-        ),
         migrations.CreateModel(
             name='CardSetup',
             fields=[
@@ -46,10 +41,32 @@ class Migration(migrations.Migration):
                 ('consented_at', models.DateTimeField()),
                 ('consent', models.TextField()),
                 ('created_at', models.DateTimeField()),
-                ('account', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='payments.stripeaccount')),
-                ('business', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='core.business')),
-                ('profile', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='card_setups', to='core.profile')),
             ],
+        ),
+        migrations.AddField(
+            model_name='paymentsettings',
+            name='keeps_cards',
+            field=models.BooleanField(default=False),
+        ),
+        migrations.AddField(
+            model_name='paymentsettings',
+            name='late_cancel_item',
+            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='core.item'),
+        ),
+        migrations.AddField(
+            model_name='paymentsettings',
+            name='no_show_item',
+            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='core.item'),
+        ),
+        migrations.AlterField(
+            model_name='attempt',
+            name='operation',
+            field=models.CharField(choices=[('create_intent', 'Create Intent'), ('cancel_intent', 'Cancel Intent'), ('confirm_intent', 'Confirm Intent'), ('create_refund', 'Create Refund'), ('capture_intent', 'Capture Intent'), ('process_on_reader', 'Process On Reader'), ('cancel_on_reader', 'Cancel On Reader')], max_length=20),
+        ),
+        migrations.AlterField(
+            model_name='payment',
+            name='method',
+            field=models.CharField(choices=[('online', 'Card or wallet, online'), ('terminal', 'Card reader'), ('saved_card', 'Saved card'), ('cash', 'Cash'), ('balance', 'Account balance'), ('credits', 'Service credits'), ('already_paid', 'Already paid elsewhere'), ('complimentary', 'Complimentary'), ('no_charge', 'No charge')], max_length=20),
         ),
         migrations.CreateModel(
             name='Card',
@@ -68,12 +85,40 @@ class Migration(migrations.Migration):
                 ('account', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='cards', to='payments.stripeaccount')),
                 ('business', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='cards', to='core.business')),
                 ('profile', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='cards', to='core.profile')),
-                ('setup', models.OneToOneField(on_delete=django.db.models.deletion.RESTRICT, related_name='card', to='payments.cardsetup')),
             ],
             options={
                 'verbose_name': 'card',
                 'ordering': ['-is_default', '-id'],
             },
+        ),
+        migrations.AddField(
+            model_name='payment',
+            name='card',
+            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='payments', to='payments.card'),
+        ),
+        migrations.AddConstraint(
+            model_name='payment',
+            constraint=models.CheckConstraint(condition=models.Q(models.Q(('method', 'saved_card'), _negated=True), ('account__isnull', False), _connector='OR'), name='a_saved_cards_payment_has_its_account'),
+        ),
+        migrations.AddField(
+            model_name='cardsetup',
+            name='account',
+            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='payments.stripeaccount'),
+        ),
+        migrations.AddField(
+            model_name='cardsetup',
+            name='business',
+            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='core.business'),
+        ),
+        migrations.AddField(
+            model_name='cardsetup',
+            name='profile',
+            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='card_setups', to='core.profile'),
+        ),
+        migrations.AddField(
+            model_name='card',
+            name='setup',
+            field=models.OneToOneField(on_delete=django.db.models.deletion.RESTRICT, related_name='card', to='payments.cardsetup'),
         ),
         migrations.AddConstraint(
             model_name='cardsetup',

@@ -16,6 +16,7 @@ class Operation(models.TextChoices):
 
     CREATE_INTENT = "create_intent"
     CANCEL_INTENT = "cancel_intent"
+    CONFIRM_INTENT = "confirm_intent"
     CREATE_REFUND = "create_refund"
     CAPTURE_INTENT = "capture_intent"
     PROCESS_ON_READER = "process_on_reader"

@@ -21,6 +21,7 @@ class Method(models.TextChoices):
 
     ONLINE = "online", _("Card or wallet, online")
     TERMINAL = "terminal", _("Card reader")
+    SAVED_CARD = "saved_card", _("Saved card")
     CASH = "cash", _("Cash")
     BALANCE = "balance", _("Account balance")
     CREDITS = "credits", _("Service credits")
@@ -80,6 +81,7 @@ class Payment(models.Model):
     reader = models.ForeignKey(
         "payments.Reader", on_delete=models.PROTECT, null=True, related_name="payments"
     )
+    card = models.ForeignKey("payments.Card", on_delete=models.SET_NULL, null=True, related_name="payments")
     form_token = models.CharField(max_length=64)  # of the form that asked; a repeat finds this payment
     payer_key_hash = models.CharField(max_length=64, blank=True)  # whose browser may have the client secret
     intent_id = models.CharField(max_length=64, null=True)
@@ -137,6 +139,10 @@ class Payment(models.Model):
             models.CheckConstraint(
                 condition=Q(order__isnull=True) | Q(state="succeeded"),
                 name="only_money_that_came_pays_an_order",
+            ),
+            models.CheckConstraint(
+                condition=~Q(method="saved_card") | Q(account__isnull=False),
+                name="a_saved_cards_payment_has_its_account",
             ),
             models.CheckConstraint(
                 condition=~Q(method="online") | Q(account__isnull=False),

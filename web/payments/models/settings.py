@@ -7,7 +7,7 @@ import uuid
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from web.core.models import Business
+from web.core.models import Business, Item
 
 
 def default_tip_presets() -> list[int]:
@@ -49,6 +49,11 @@ class PaymentSettings(models.Model):
     reader_asks_for_tip = models.BooleanField(default=False)  # what the till proposes
     # The old, optional way to pay: cards kept at Stripe with their owner's consent.
     keeps_cards = models.BooleanField(default=False)
+    # What a fee of the business's policy is sold as; null where it charges none.
+    no_show_item = models.ForeignKey(Item, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
+    late_cancel_item = models.ForeignKey(
+        Item, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
     # Part of the webhook address: says which business an event is for, before anything is verified.
     webhook_token = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     updated_at = models.DateTimeField(auto_now=True)

@@ -18,6 +18,7 @@ from web.payments.crypto import seal
 from web.payments.errors import Kind, Refusal
 from web.payments.jobs import (
     CANCEL_INTENT,
+    CHARGE_CARD,
     CREATE_INTENT,
     NOBODY_WAITS,
     PERSON_WAITS,
@@ -49,9 +50,10 @@ from web.payments.operations.payments import (
     release,
 )
 from web.payments.operations.reserving import set_aside
+from web.payments.pricing import Quote
 from web.payments.queries.quotes import quote
 from web.payments.snapshots import CardFacts, IntentSnapshot, Source
-from web.payments.states import CANCELLABLE, FINAL, PAYMENT_EDGES, CartState, PaymentState
+from web.payments.states import CANCELLABLE, CHARGEABLE, FINAL, PAYMENT_EDGES, CartState, PaymentState
 
 SHORTEST_BETWEEN_READS = datetime.timedelta(seconds=1)
 # Stripe keeps an intent open for ever; a customer who has not paid for a day has left. A business may say
@@ -188,36 +190,23 @@ def request(
         return Requested(live, is_new=False)
     if repeated is not None:  # it ended without money; a new try needs a new form
         return Requested(repeated, is_new=False)
-    if sale.held:
-        raise MoneyHeld
-    if sale.being_refunded:
-        raise BeingRefunded
-
     account, settings = account_in_use(business)
-    priced = quote(cart)
-    total = priced.totals.total
-    if not priced.totals.lines:
-        raise EmptyCart
+    priced = price(sale, expected_total_minor=expected_total_minor)
     if cart.customer_id is None and cart.created_by_id is None and not settings.guests_may_pay:
         raise SignInFirst
     if cart.customer_id is None and not (cart.guest_name and cart.guest_email):
         raise BuyerIncomplete
     if settings.refund_popup and settings.refund_policy and not _accepted(cart, settings.refund_policy):
         raise PolicyNotAccepted
-    if expected_total_minor != total.amount:
-        raise TotalChanged(total=total)
-    least = smallest_charge(cart.currency)
-    if cart.state == CartState.OPEN:
-        freeze(cart, priced, now=now)
-    due = set_aside(sale, priced, payer=payer, form_token=form_token, now=now, actor=actor, least=least)
-    if expected_due_minor is not None and expected_due_minor != due.amount:
-        raise TotalChanged(total=total, due=due)  # the balance was used elsewhere meanwhile
-    if not due:
-        raise NothingToPay
-    if least is not None and due < least:
-        raise AmountTooSmall
-    if due > largest_charge(cart.currency):
-        raise CartTooLarge
+    due = take_rest(
+        sale,
+        priced,
+        payer=payer,
+        form_token=form_token,
+        expected_due_minor=expected_due_minor,
+        now=now,
+        actor=actor,
+    )
     payment = Payment(
         business=business,
         account=account,
@@ -237,6 +226,49 @@ def request(
     commit(cart, payment, now=now, actor=actor)
     _enqueue_for(CREATE_INTENT, payment, now=now)
     return Requested(payment, is_new=True)
+
+
+def price(sale: Sale, *, expected_total_minor: int) -> Quote:
+    """Price a locked sale that somebody wants to pay by card; refuse where that cannot be, or the page is old."""
+    assert sale.cart is not None
+    if sale.held:
+        raise MoneyHeld
+    if sale.being_refunded:
+        raise BeingRefunded
+    priced = quote(sale.cart)
+    if not priced.totals.lines:
+        raise EmptyCart
+    if expected_total_minor != priced.totals.total.amount:
+        raise TotalChanged(total=priced.totals.total)
+    return priced
+
+
+def take_rest(
+    sale: Sale,
+    priced: Quote,
+    *,
+    payer: Profile | None,
+    form_token: str,
+    now: datetime.datetime,
+    actor: str,
+    expected_due_minor: int | None = None,
+) -> Money:
+    """Freeze the cart, set aside what its customer has stored, and return what is left for a card to pay."""
+    cart = sale.cart
+    assert cart is not None
+    if cart.state == CartState.OPEN:
+        freeze(cart, priced, now=now)
+    least = smallest_charge(cart.currency)
+    due = set_aside(sale, priced, payer=payer, form_token=form_token, now=now, actor=actor, least=least)
+    if expected_due_minor is not None and expected_due_minor != due.amount:
+        raise TotalChanged(total=priced.totals.total, due=due)  # the balance was used elsewhere meanwhile
+    if not due:
+        raise NothingToPay
+    if least is not None and due < least:
+        raise AmountTooSmall
+    if due > largest_charge(cart.currency):
+        raise CartTooLarge
+    return due
 
 
 def no_cart(business: Business, token: str) -> Refusal:
@@ -362,6 +394,8 @@ def _put_off_checks(*, limit: int, now: datetime.datetime) -> list[Payment]:
         payment.save(update_fields=["checks", "next_check_at"])
         if payment.state == PaymentState.CANCELLING:
             kind = CANCEL_INTENT
+        elif payment.method == Method.SAVED_CARD and payment.state in CHARGEABLE:
+            kind = CHARGE_CARD  # also ends it where the card was declined: nobody is there to try another
         elif payment.intent_id:
             kind = READ_INTENT
         else:

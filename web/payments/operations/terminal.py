@@ -18,27 +18,19 @@ from web.payments.errors import Kind, Refusal
 from web.payments.jobs import CAPTURE_INTENT, NOBODY_WAITS, PERSON_WAITS, enqueue
 from web.payments.locks import Sale
 from web.payments.models import Attempt, Cart, Method, Payment, PaymentSettings, Reader, ReaderAction
-from web.payments.money import largest_charge, smallest_charge
 from web.payments.operations import lane
-from web.payments.operations.carts import CartTooLarge
 from web.payments.operations.intents import (
-    AmountTooSmall,
-    BeingRefunded,
-    EmptyCart,
     FormReused,
-    MoneyHeld,
-    NothingToPay,
     PaymentNotFound,
     PaymentUnderWay,
-    TotalChanged,
     account_in_use,
     no_cart,
+    price,
     request_cancel_of,
+    take_rest,
 )
-from web.payments.operations.payments import commit, finish, freeze, move
-from web.payments.operations.reserving import set_aside
-from web.payments.queries.quotes import quote
-from web.payments.states import CANCELLABLE, ActionState, CartState, PaymentState
+from web.payments.operations.payments import commit, finish, move
+from web.payments.states import CANCELLABLE, ActionState, PaymentState
 
 # Stripe lets an authorisation on a reader lapse after two days.
 AUTHORISATION_LASTS = datetime.timedelta(days=2)
@@ -203,30 +195,12 @@ def _new_payment(
     business = reader.business
     if Payment.objects.filter(business=business, form_token=form_token).exists():
         raise FormReused
-    if sale.held:
-        raise MoneyHeld
-    if sale.being_refunded:
-        raise BeingRefunded
     account, settings = account_in_use(business)
     if reader.account_id != account.id:
         raise ReaderNotReady
-    priced = quote(cart)
-    total = priced.totals.total
-    if not priced.totals.lines:
-        raise EmptyCart
-    if expected_total_minor != total.amount:
-        raise TotalChanged(total=total)
-    if cart.state == CartState.OPEN:
-        freeze(cart, priced, now=now)
-    least = smallest_charge(cart.currency)
     actor = history.staff(staff.id)
-    due = set_aside(sale, priced, payer=staff, form_token=form_token, now=now, actor=actor, least=least)
-    if not due:
-        raise NothingToPay
-    if least is not None and due < least:
-        raise AmountTooSmall
-    if due > largest_charge(cart.currency):
-        raise CartTooLarge
+    priced = price(sale, expected_total_minor=expected_total_minor)
+    due = take_rest(sale, priced, payer=staff, form_token=form_token, now=now, actor=actor)
     payment = Payment(
         business=business,
         account=account,
