@@ -14,8 +14,10 @@ from django.http import Http404, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.functional import Promise
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
 from django.views.decorators.http import require_POST, require_safe
 
 from web.checkout import reading
@@ -23,9 +25,11 @@ from web.checkout.pages import new_form_token, posted_form_token
 from web.checkout.refusals import json_only, shown_on, status_of
 from web.checkout.stripe_js import with_stripe
 from web.core.groups import Group
-from web.core.tenancy import MemberRequest, TenantRequest, may, sign_in_required
+from web.core.models import Item
+from web.core.tenancy import MemberRequest, TenantRequest, may, sign_in_required, staff_required
 from web.payments.errors import Refusal
 from web.payments.operations import cards as operations
+from web.payments.operations import saved_cards
 from web.payments.queries import cards, customers
 from web.payments.states import CardSetupState
 
@@ -47,7 +51,7 @@ def list_cards(request: MemberRequest) -> HttpResponse:
 def _list_page(request: TenantRequest, refusal: Refusal | None = None) -> HttpResponse:
     assert request.profile is not None
     owner = request.profile
-    asked = reading.asked(request, "customer")
+    asked = reading.asked(request, "customer") or reading.text(request, "customer")
     if asked:
         found = customers.customer(request.business, int(asked)) if asked.isdecimal() else None
         if found is None or not may(request, *STAFF_GROUPS):
@@ -55,10 +59,15 @@ def _list_page(request: TenantRequest, refusal: Refusal | None = None) -> HttpRe
         owner = found
     if not cards.are_offered(request.business):
         raise Http404
+    is_own = owner.id == request.profile.id
     context = {
         "owner": owner,
-        "is_own": owner.id == request.profile.id,
+        "is_own": is_own,
         "cards": cards.cards_of(owner),
+        "fees": [] if is_own else _fees(request),
+        "charged": [] if is_own else cards.charges_of(owner),
+        "form_token": new_form_token(),
+        "typed": request.POST,
         "refusal": refusal,
     }
     response = render(request, "checkout/cards.html", context, status=status_of(refusal) if refusal else 200)
@@ -85,6 +94,40 @@ def remove(request: MemberRequest, card_id: uuid.UUID) -> HttpResponse:
     operations.remove(profile=request.profile, card_id=card_id, now=timezone.now())
     messages.success(request, _("The card is removed. Nobody can charge it any more."))
     return redirect("payment:list_cards")
+
+
+_FEES = {"no_show": _lazy("No-show fee"), "late_cancel": _lazy("Late-cancel fee")}
+
+
+def _fees(request: TenantRequest) -> list[tuple[str, Promise, Item]]:
+    return [(kind, _FEES[kind], item) for kind, item in saved_cards.fees(request.business)]
+
+
+@require_POST
+@staff_required(*STAFF_GROUPS)
+@shown_on(_list_page)
+def charge_fee(request: MemberRequest, customer_id: int) -> HttpResponse:
+    """Charge a fee of the business's policy to a card that the customer has saved; a worker does it."""
+    customer = customers.customer(request.business, customer_id)
+    if customer is None:
+        raise Http404
+    try:
+        card_id = uuid.UUID(reading.text(request, "card"))
+    except ValueError as error:
+        raise operations.CardNotFound from error
+    requested = saved_cards.charge_fee(
+        business=request.business,
+        customer=customer,
+        kind=reading.text(request, "fee"),
+        card_id=card_id,
+        note=reading.text(request, "note"),
+        form_token=posted_form_token(request),
+        staff=request.profile,
+        now=timezone.now(),
+    )
+    if requested.is_new:
+        messages.success(request, _("The card is being charged. Its state is shown below."))
+    return redirect(f"{reverse('payment:list_cards')}?customer={customer.id}")
 
 
 def _consent(request: TenantRequest) -> str:

@@ -46,6 +46,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("list-payment-cards/", cards.list_cards, name="list_cards"),
     path("list-payment-cards/<uuid:card_id>/default/", cards.make_default, name="make_default_card"),
     path("list-payment-cards/<uuid:card_id>/remove/", cards.remove, name="remove_card"),
+    path("list-payment-cards/<int:customer_id>/fee/", cards.charge_fee, name="charge_fee"),
     path("add_card_details/", cards.add_card, name="add_card"),
     path("add_card_details/begin/", cards.begin_adding, name="begin_adding_card"),
     path("add_card_details/<uuid:setup_id>/", cards.card_setup, name="card_setup"),

@@ -13,7 +13,7 @@ from tests.factories import ProfileFactory, StaffFactory
 from tests.shop import Shop, waiting
 from web.core.models import Business, Profile
 from web.payments.crypto import seal
-from web.payments.models import Card, CardSetup, PaymentSettings
+from web.payments.models import Card, CardSetup, Payment, PaymentSettings
 
 pytestmark = pytest.mark.django_db
 SignIn = Callable[..., Client]
@@ -135,3 +135,26 @@ def test_a_business_that_keeps_no_cards_has_no_such_page(owner: Profile, shop: S
 def test_signed_out_people_sign_in_first(client: Client) -> None:
     assert client.get("/list-payment-cards/").status_code == 302
     assert client.get("/add_card_details/").status_code == 302
+
+
+def test_staff_charge_a_fee_once_per_form(owner: Profile, shop: Shop, sign_in: SignIn) -> None:
+    card = card_of(owner)
+    PaymentSettings.objects.filter(business=shop.business).update(no_show_item=shop.item)
+    staff = sign_in(StaffFactory.create(business=shop.business, groups=["store"]))
+    address = f"/list-payment-cards/{owner.id}/fee/"
+    form = {"customer": owner.id, "fee": "no_show", "card": str(card.public_id), "note": "Flow, Monday",
+            "form_token": "f" * 20}  # fmt: skip
+    assert "Charge a fee" in staff.get(f"/list-payment-cards/?customer={owner.id}").content.decode()
+    assert staff.post(address, {**form, "note": ""}).status_code == 422
+    for _twice in range(2):
+        assert staff.post(address, form).status_code == 302
+    payment = Payment.objects.get()
+    assert (payment.amount_minor, payment.method, waiting("charge_card")) == (3600, "saved_card", 1)
+    page = staff.get(f"/list-payment-cards/?customer={owner.id}").content.decode()
+    assert "Flow, Monday" in page
+    own = sign_in(owner)
+    assert own.post(address, {**form, "form_token": "g" * 20}).status_code == 403
+    stranger = ProfileFactory.create(business=shop.business)
+    strange = staff.post(f"/list-payment-cards/{stranger.id}/fee/", {**form, "form_token": "h" * 20})
+    assert strange.status_code == 404
+    assert Payment.objects.count() == 1

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 from web.core.models import Business, Profile
 from web.payments.crypto import unseal
-from web.payments.models import Card, CardSetup, PaymentSettings
+from web.payments.models import Card, CardSetup, Method, Payment, PaymentSettings
 from web.payments.states import CardSetupState
+
+MOST_CHARGES = 10
 
 
 def are_offered(business: Business) -> bool:
@@ -19,6 +21,14 @@ def are_offered(business: Business) -> bool:
 def cards_of(profile: Profile) -> list[Card]:
     """Return a person's cards, the default one first."""
     return list(Card.objects.filter(profile=profile, removed_at=None).select_related("setup"))
+
+
+def charges_of(profile: Profile) -> list[Payment]:
+    """Return the newest payments of a person's saved cards, as staff see them."""
+    payments = Payment.objects.filter(
+        business_id=profile.business_id, customer=profile, method=Method.SAVED_CARD
+    )
+    return list(payments.select_related("order", "card").order_by("-id")[:MOST_CHARGES])
 
 
 @dataclass(frozen=True, slots=True)
