@@ -39,14 +39,14 @@ BACK_OFF_SECONDS = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0)  # before the n-th start in a
 STEADY_SECONDS = 30.0  # a part that ran this long starts its back-off anew
 TAIL_LINES = 20
 WEB_THREADS = 4
-STRIPE_CONCURRENCY = 8
+STRIPE_CONCURRENCY = 16
 MAIL_CONCURRENCY = 4
 LEDGER_CONCURRENCY = 2
 
 WorkerKind = Literal["stripe", "mail", "ledger"]
 # What a kind of worker serves, and how: threads wait for Stripe cheaply, processes use both cores.
 QUEUES: dict[WorkerKind, tuple[str, ...]] = {
-    "stripe": ("intents", "terminal", "refunds"),
+    "stripe": ("intents", "terminal", "refunds", "reconcile"),
     "mail": ("receipts",),
     "ledger": ("webhooks", "orders", "maintenance"),
 }

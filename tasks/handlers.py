@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tasks import accounts, cards, intents, readers, receipts, refunds, saved_cards, terminal
+from tasks import (
+    accounts,
+    backfill,
+    cards,
+    drift,
+    intents,
+    readers,
+    receipts,
+    refunds,
+    saved_cards,
+    terminal,
+)
 from web.payments import jobs
 
 Result = dict[str, object] | None
@@ -31,6 +42,8 @@ HANDLERS: dict[str, Callable[..., Result]] = {
     jobs.DETACH_CARD.name: cards.detach_card,
     jobs.ASK_BULK_REFUND.name: refunds.ask_bulk_refund,
     jobs.SEND_RECEIPT.name: receipts.send_receipt,
+    jobs.BACKFILL_EVENTS.name: backfill.backfill_events,
+    jobs.CHECK_DRIFT.name: drift.check_drift,
 }
 
 

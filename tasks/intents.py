@@ -166,8 +166,10 @@ def settle_once(payment_id: int, attempt: Attempt, write: IntentWrite, *, lease:
 def read_intent(*, payment_id: int, lease: Lease) -> None:
     """Read the payment's intent at Stripe and settle what it shows."""
     payment = Payment.objects.select_related("account").get(id=payment_id)
-    if payment.is_final or payment.intent_id is None or payment.account is None:
+    if payment.intent_id is None or payment.account is None:
         return
+    if payment.state in (PaymentState.SUCCEEDED, PaymentState.HELD):
+        return  # the money is here; of one that ended without money, somebody has reason to ask
     snapshot = gateway.read_intent(payment.account, intent_id=payment.intent_id)
     now = timezone.now()
     intents.settle(account_id=payment.account.id, snapshot=snapshot, now=now)

@@ -6,14 +6,16 @@ Celery carries only the bells. What is claimed, retried, given up or overtaken i
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import os
 import socket
 import threading
 import time
+from collections.abc import Iterator
 
 import structlog
-from celery import current_app, shared_task
+from celery import current_app, current_task, shared_task
 from django.db import close_old_connections
 from django.utils import timezone
 
@@ -25,13 +27,45 @@ from web.core import faultpoints
 from web.payments import jobs
 from web.payments.bell import DRAIN_TASK, bell
 from web.payments.jobs import LEDGER_QUEUES, Lease, LeaseLost, Queue, TryAgain
-from web.payments.operations import backlog, inbox, lane
+from web.payments.operations import backlog, inbox, lane, pulses
 
-DRAIN_SECONDS = 10.0  # then a bell is rung anew: a worker that shall stop never has to wait longer
+# Then a bell is rung anew and waits its turn among those of the other queues: a flood in one queue keeps the
+# threads from another for no longer, and a worker that shall stop never has to wait longer.
+DRAIN_SECONDS = 1.0
+NOTED_EVERY_SECONDS = 5.0
 LEDGER_BATCH = 8  # short jobs on the database: one claim for several. One that waits for another server is
 # claimed alone: it would hold up those claimed with it until their leases run out.
 
 log = structlog.get_logger(__name__)
+
+
+class Room:
+    """How full this worker is. The last quarter of its threads is for businesses that have nothing in flight:
+    however many accounts hang, each of them can take one of those, and none can take them all."""
+
+    def __init__(self) -> None:
+        self.threads = 0  # of the worker's pool; 0: not known, then nothing is kept free
+        self._busy = 0
+        self._lock = threading.Lock()
+
+    @contextlib.contextmanager
+    def taken(self) -> Iterator[None]:
+        """Count a thread that runs a job."""
+        with self._lock:
+            self._busy += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._busy -= 1
+
+    def cap(self) -> int | None:
+        """Return how many jobs a business may have in flight where this worker's next thread is asked for."""
+        is_nearly_full = self.threads > 0 and self._busy >= self.threads - max(self.threads // 4, 1)
+        return 1 if is_nearly_full else None
+
+
+room = Room()
 
 
 def worker_name() -> str:
@@ -43,13 +77,16 @@ def worker_name() -> str:
 def drain(*, queue: str, **_: object) -> None:
     """Work through what is due in a queue. Claims are small; another bell calls a free thread to help."""
     deadline = time.monotonic() + DRAIN_SECONDS
+    _note_drained(queue)
     while time.monotonic() < deadline:
         close_old_connections()  # one that the server has dropped; a healthy one is kept
         applied = _drain_inbox() if queue == Queue.WEBHOOKS else 0
         if queue == Queue.TERMINAL:
             applied = _look_at_readers()
         limit = LEDGER_BATCH if queue in LEDGER_QUEUES else 1
-        leases = backlog.claim(queue=queue, limit=limit, worker=worker_name(), now=timezone.now())
+        leases = backlog.claim(
+            queue=queue, limit=limit, worker=worker_name(), now=timezone.now(), cap=room.cap()
+        )
         if not leases and not applied:
             return
         if len(leases) == limit and queue in backlog.due_queues(now=timezone.now()):
@@ -57,8 +94,21 @@ def drain(*, queue: str, **_: object) -> None:
         if leases:
             faultpoints.reach(faultpoints.JOB_CLAIMED)
         for lease in leases:
-            run(lease)
+            with room.taken():
+                run(lease)
     bell.ring(queue)
+
+
+_noted: dict[str, float] = {}
+
+
+def _note_drained(queue: str) -> None:
+    """Note, every few seconds, that bells of a queue reach this worker (workers/pulse.py)."""
+    worker = getattr(current_task.request, "hostname", None) if current_task else None
+    now = time.monotonic()
+    if worker and now - _noted.get(queue, 0.0) > NOTED_EVERY_SECONDS:
+        _noted[queue] = now
+        pulses.drained(worker=worker, queue=queue, now=timezone.now())
 
 
 def _drain_inbox() -> int:

@@ -9,6 +9,7 @@ from typing import Any
 
 from web.payments.models import InboxEvent
 from web.payments.money import Money, MoneyError
+from web.payments.operations.drift import IntentRecord, RefundRecord
 from web.payments.snapshots import (
     CardFacts,
     DisputeSnapshot,
@@ -297,3 +298,34 @@ _KINDS: dict[str, Callable[[InboxEvent, dict[str, Any]], object | None]] = {
     "charge.": _of_charge_event,
     "terminal.reader.action_": _of_reader_event,
 }
+
+
+def is_followed(event_type: str) -> bool:
+    """Return whether events of a type can tell the ledger anything."""
+    return any(event_type.startswith(prefix) for prefix in _KINDS)
+
+
+def intent_record(intent: dict[str, Any]) -> IntentRecord:
+    """Say what Stripe's books show of an intent, `latest_charge` expanded."""
+    charge = intent.get("latest_charge")
+    charge = charge if isinstance(charge, dict) else {}
+    is_paid = intent.get("status") == "succeeded"
+    return IntentRecord(
+        intent_id=str(intent["id"]),
+        received=_money(intent.get("amount_received"), intent.get("currency")) if is_paid else None,
+        refunded=_money(charge.get("amount_refunded"), charge.get("currency")) if is_paid else None,
+        paid_at=_time(charge.get("created")) if is_paid else None,
+        payment_public_id=_payment_of(intent),
+        business_id=str((intent.get("metadata") or {}).get("business") or ""),
+    )
+
+
+def refund_record(refund: dict[str, Any]) -> RefundRecord:
+    """Say what Stripe's books show of a refund."""
+    return RefundRecord(
+        refund_id=str(refund["id"]),
+        intent_id=_id(refund.get("payment_intent")),
+        amount=_money(refund.get("amount"), refund.get("currency")),
+        stands=refund.get("status") not in ("failed", "canceled"),
+        created_at=_time(refund.get("created")) or datetime.datetime.fromtimestamp(0, tz=datetime.UTC),
+    )

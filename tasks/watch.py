@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import structlog
 from celery import shared_task
+from django.utils import timezone
 
 from tasks import limits
 from web.payments.models import StripeAccount
-from web.payments.operations import accounts
+from web.payments.operations import accounts, attempts, backfill, drift, inbox
+
+BATCH = 100  # accounts a transaction
+
+log = structlog.get_logger(__name__)
 
 
 @shared_task(name="paydesk.review_silence")
@@ -15,3 +21,31 @@ def review_silence(**_: object) -> None:
     for account in StripeAccount.objects.exclude(silent_since=None):
         if not limits.is_shut(account):
             accounts.note_silence(stripe_account_id=account.id, since=None)
+
+
+@shared_task(name="paydesk.watch_accounts")
+def watch_accounts(**_: object) -> None:
+    """Queue what is due of reading Stripe's events and of comparing the books."""
+    for part in (backfill, drift):
+        part.open_cursors(now=timezone.now())
+        while part.enqueue_due(limit=BATCH, now=timezone.now()) == BATCH:
+            pass
+
+
+@shared_task(name="paydesk.review_inbox")
+def review_inbox(**_: object) -> None:
+    """Say aloud that events were given up or wait for too long; forget those that Stripe cannot send again."""
+    now = timezone.now()
+    stuck = inbox.stuck(now=now)
+    if stuck:
+        log.error("inbox.stuck", dead=stuck.dead, waiting=stuck.waiting)
+    while inbox.forget(now=now) == inbox.FORGET_BATCH:
+        pass
+
+
+@shared_task(name="paydesk.review_attempts")
+def review_attempts(**_: object) -> None:
+    """Queue again what was asked of Stripe long ago, has no certain answer, and nobody follows up."""
+    queued = attempts.follow_up(limit=BATCH, now=timezone.now())
+    if queued:
+        log.warning("attempts.followed_up", number=queued)

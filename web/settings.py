@@ -65,8 +65,8 @@ STRIPE_TEST_CALLS_PER_SECOND = env.int("STRIPE_TEST_CALLS_PER_SECOND", default=2
 STRIPE_CALLS_PER_SECOND_AND_ENDPOINT = env.int("STRIPE_CALLS_PER_SECOND_AND_ENDPOINT", default=25)
 
 # --- jobs -------------------------------------------------------------------------------------------
-# On queues that wait on Stripe: three quarters of one worker's threads, so that a business whose account
-# hangs leaves room for the others.
+# On queues that wait on Stripe: less than half of one worker's threads, so that a business whose account hangs
+# leaves room for the others (more on that: docs/decisions, the one on accounts that hang).
 JOBS_IN_FLIGHT_PER_BUSINESS = env.int("JOBS_IN_FLIGHT_PER_BUSINESS", default=6)
 
 # --- the application --------------------------------------------------------------------------------

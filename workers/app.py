@@ -39,7 +39,7 @@ app.conf.update(
         "socket_connect_timeout": 5,
         "health_check_interval": 10,
     },
-    broker_pool_limit=16,  # not below the largest thread pool
+    broker_pool_limit=20,  # not below the largest thread pool
     # A soft or cold shutdown with early acks loses the task; our leases make a second run harmless.
     task_acks_late=True,
     task_acks_on_failure_or_timeout=True,

@@ -1,7 +1,8 @@
 """Is this worker, or beat, alive? `python -m workers.probes worker|beat` exits 0 if it is, for compose.
 
-A worker touches a file with each heartbeat that it gets through to the broker; beat with each turn of its
-loop. A file too old means that the process hangs or has lost the broker.
+A worker touches a file with each heartbeat that it gets through to the broker, unless its pulse finds that it is
+deaf (pulse.py); beat with each turn of its loop. A file too old means that the process hangs, has lost the broker,
+or lives without working.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from typing import Any
 
 from celery import signals
 from celery.beat import Scheduler as InMemoryScheduler
+
+from workers import pulse
 
 STALE_AFTER_SECONDS = 30  # several heartbeats (2 s) and beat's turns (1 s)
 
@@ -34,17 +37,26 @@ class Scheduler(InMemoryScheduler):
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
         touch("beat")
+        _watch_from_now_on()
         return float(super().tick(*args, **kwargs))
+
+
+def _watch_from_now_on() -> None:
+    from workers import watch  # Django is set up in beat; the probe does without
+
+    watch.start()
 
 
 def connect() -> None:
     """Touch the worker's file with each heartbeat."""
+    pulse.connect()
     signals.worker_ready.connect(_worker_alive, weak=False)
     signals.heartbeat_sent.connect(_worker_alive, weak=False)
 
 
 def _worker_alive(**_: object) -> None:
-    touch("worker")
+    if not pulse.pulse.is_deaf:
+        touch("worker")
 
 
 def main(kind: str) -> int:

@@ -7,7 +7,8 @@ SILENCE_SECONDS = (
     5.0  # how often silent payments are looked for; each has its own times (operations/payments.py)
 )
 READERS_SECONDS = 10.0  # queues at readers that nothing else would move on
-REVIEW_SECONDS = 30.0
+REVIEW_SECONDS = 30.0  # whose events and books are due; each account has its own times
+INBOX_SECONDS = 300.0
 CLEAN_UP_SECONDS = 3600.0
 LEDGERS_SECONDS = 300.0  # what has ended is not spent in between either: this only writes it down
 
@@ -37,6 +38,21 @@ SCHEDULE = {
         "task": "paydesk.tidy_ledgers",
         "schedule": LEDGERS_SECONDS,
         "options": {"expires": LEDGERS_SECONDS},
+    },
+    "watch-accounts": {
+        "task": "paydesk.watch_accounts",
+        "schedule": REVIEW_SECONDS,
+        "options": {"expires": REVIEW_SECONDS},
+    },
+    "review-inbox": {
+        "task": "paydesk.review_inbox",
+        "schedule": INBOX_SECONDS,
+        "options": {"expires": INBOX_SECONDS},
+    },
+    "review-attempts": {
+        "task": "paydesk.review_attempts",
+        "schedule": INBOX_SECONDS,
+        "options": {"expires": INBOX_SECONDS},
     },
     "forget-done-jobs": {
         "task": "paydesk.forget_done_jobs",

@@ -13,6 +13,9 @@ import structlog
 from django.conf import settings
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
+from django.utils import timezone
+
+from web.payments.queries.pulses import silent_queues
 
 log = structlog.get_logger(__name__)
 
@@ -29,6 +32,7 @@ class Readiness:
     database: str
     migrations: str
     redis: str
+    queues: str = "unknown"
 
     @property
     def can_serve(self) -> bool:
@@ -36,23 +40,37 @@ class Readiness:
 
     def as_json(self) -> dict[str, str]:
         """Give the body of `/readyz`."""
-        status = "unavailable" if not self.can_serve else "ok" if self.redis == "ok" else "degraded"
+        is_whole = self.redis == "ok" and self.queues == "ok"
+        status = "unavailable" if not self.can_serve else "ok" if is_whole else "degraded"
         return {
             "status": status,
             "database": self.database,
             "migrations": self.migrations,
             "redis": self.redis,
+            "queues": self.queues,
         }
 
 
 def readiness() -> Readiness:
     """Ask the database and Redis now."""
     database = database_state()
+    migrations = migrations_state() if database == "ok" else "unknown"
     return Readiness(
         database=database,
-        migrations=migrations_state() if database == "ok" else "unknown",
+        migrations=migrations,
         redis=redis_state(),
+        queues=queues_state() if migrations == "ok" else "unknown",
     )
+
+
+def queues_state() -> str:
+    """Say `ok`, or name the queues with work that nobody takes: sales are asked for, and wait."""
+    try:
+        silent = silent_queues(now=timezone.now())
+    except DatabaseError as error:
+        log.warning("readiness.queues_unknown", error=str(error))
+        return "unknown"
+    return "silent: " + ", ".join(one.queue for one in silent) if silent else "ok"
 
 
 def database_state() -> str:

@@ -25,6 +25,7 @@ class Queue:
     TERMINAL = "terminal"
     WEBHOOKS = "webhooks"
     REFUNDS = "refunds"
+    RECONCILE = "reconcile"
     ORDERS = "orders"
     RECEIPTS = "receipts"
     MAINTENANCE = "maintenance"
@@ -32,7 +33,7 @@ class Queue:
 
 # What waits for somebody else's server is kept apart from what waits for the database, and the mail server
 # from Stripe: one that hangs must not hold up the others.
-STRIPE_QUEUES = (Queue.INTENTS, Queue.TERMINAL, Queue.REFUNDS)
+STRIPE_QUEUES = (Queue.INTENTS, Queue.TERMINAL, Queue.REFUNDS, Queue.RECONCILE)
 MAIL_QUEUES = (Queue.RECEIPTS,)
 LEDGER_QUEUES = (Queue.WEBHOOKS, Queue.ORDERS, Queue.MAINTENANCE)
 QUEUES = STRIPE_QUEUES + MAIL_QUEUES + LEDGER_QUEUES
@@ -87,6 +88,12 @@ CREATE_CARD_SETUP = JobKind("create_card_setup", Queue.INTENTS, arguments=("card
 READ_CARD_SETUP = JobKind("read_card_setup", Queue.INTENTS, arguments=("card_setup_id",))
 DETACH_CARD = JobKind("detach_card", Queue.INTENTS, arguments=("card_id",))
 SEND_RECEIPT = JobKind("send_receipt", Queue.RECEIPTS, lease_seconds=60, arguments=("order_id",))
+
+# Pages of lists: each may take as long as any call, and the lease allows for all of them.
+BACKFILL_EVENTS = JobKind(
+    "backfill_events", Queue.RECONCILE, lease_seconds=240, arguments=("stripe_account_id",)
+)
+CHECK_DRIFT = JobKind("check_drift", Queue.RECONCILE, lease_seconds=600, arguments=("stripe_account_id",))
 
 CATALOGUE = {kind.name: kind for kind in list(globals().values()) if isinstance(kind, JobKind)}
 

@@ -25,14 +25,26 @@ def test_healthz_touches_nothing_and_needs_no_host(django_assert_num_queries: Dj
 def test_readyz_when_everything_is_there() -> None:
     answer = Client().get("/readyz", headers={"host": "10.0.0.7:8000"})
     assert answer.status_code == 200
-    assert answer.json() == {"status": "ok", "database": "ok", "migrations": "ok", "redis": "ok"}
+    assert answer.json() == {
+        "status": "ok",
+        "database": "ok",
+        "migrations": "ok",
+        "redis": "ok",
+        "queues": "ok",
+    }
 
 
 def test_without_redis_sales_go_on(settings: Settings) -> None:
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
     answer = Client().get("/readyz")
     assert answer.status_code == 200
-    assert answer.json() == {"status": "degraded", "database": "ok", "migrations": "ok", "redis": "away"}
+    assert answer.json() == {
+        "status": "degraded",
+        "database": "ok",
+        "migrations": "ok",
+        "redis": "away",
+        "queues": "ok",
+    }
 
 
 def test_a_schema_older_than_the_code_is_not_ready() -> None:
@@ -45,6 +57,7 @@ def test_a_schema_older_than_the_code_is_not_ready() -> None:
         "database": "ok",
         "migrations": "pending",
         "redis": "ok",
+        "queues": "unknown",
     }
 
 
@@ -64,6 +77,7 @@ def test_without_the_database_it_is_not_ready(monkeypatch: pytest.MonkeyPatch) -
         "database": "away",
         "migrations": "unknown",
         "redis": "ok",
+        "queues": "unknown",
     }
 
 

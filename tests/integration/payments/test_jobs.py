@@ -236,3 +236,79 @@ def test_due_queues_sees_waiting_and_overtaken_work() -> None:
     assert backlog.due_queues(now=timezone.now()) == []
     late = timezone.now() + datetime.timedelta(seconds=SEND_RECEIPT.lease_seconds + 1)
     assert backlog.due_queues(now=late) == [Queue.RECEIPTS]
+
+
+def flood(business: Business, number: int, *, priority: int = 0, due_at: datetime.datetime = NOW) -> None:
+    """Let many jobs of a business wait."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            INSERT INTO payments_job (public_id, name, queue, business_id, arguments, priority, state, attempts,
+                                      put_offs, due_at, fence, worker, last_error, created_at)
+            SELECT gen_random_uuid(), 'create_intent', 'intents', %s, '{"payment_id": 1}', %s, 'waiting', 0, 0, %s,
+                   0, '', '', now()
+            FROM generate_series(1, %s)
+            """,
+            [business.id, priority, due_at, number],
+        )
+
+
+@pytest.mark.django_db
+def test_ten_thousand_jobs_of_one_business_hide_nobody() -> None:
+    big, other = BusinessFactory.create(), BusinessFactory.create()
+    flood(big, 10_000, due_at=NOW - datetime.timedelta(hours=1))
+    put(other)
+    assert other.id in [lease.business_id for lease in take(limit=2)]
+
+
+@pytest.mark.django_db
+def test_whoever_is_not_among_the_oldest_has_its_turn_a_few_claims_later(
+    monkeypatch: pytest.MonkeyPatch, settings: Settings
+) -> None:
+    """A flood, and more businesses than a claim looks at, whose jobs are not due: the newest sale is still found."""
+    monkeypatch.setattr(backlog, "HOPS", 4)
+    monkeypatch.setattr(backlog, "OLDEST", 8)
+    settings.JOBS_IN_FLIGHT_PER_BUSINESS = 1000
+    big = BusinessFactory.create()
+    flood(big, 200, due_at=NOW - datetime.timedelta(hours=1))
+    for _ in range(40):
+        flood(BusinessFactory.create(), 2, due_at=NOW + datetime.timedelta(hours=1))
+    late = BusinessFactory.create()
+    put(late)
+    served = [take()[0].business_id for _ in range(12)]
+    assert late.id in served
+    assert served.count(big.id) == 11
+
+
+@pytest.mark.django_db
+def test_a_person_who_waits_is_served_before_any_sweep_of_anybody() -> None:
+    flood(BusinessFactory.create(), 300, priority=5, due_at=NOW - datetime.timedelta(hours=1))
+    person = BusinessFactory.create()
+    put(person)
+    assert take()[0].business_id == person.id
+
+
+@pytest.mark.django_db
+def test_an_account_that_is_slow_gets_fewer_slots(settings: Settings) -> None:
+    settings.JOBS_IN_FLIGHT_PER_BUSINESS = 6
+    slow = BusinessFactory.create()
+    for _ in range(20):
+        put(slow)
+    assert len(take(limit=2)) == 2
+    assert len(take(limit=10, later=1)) == 4, "not known to be slow yet"
+    first = Job.objects.filter(state="running").order_by("id")
+    for job in first[:5]:
+        Job.objects.filter(id=job.id).update(state="done")
+    assert len(take(limit=10, later=10)) == 1, "one is still in flight, and it takes long: two slots, not six"
+
+
+@pytest.mark.django_db
+def test_a_worker_that_is_nearly_full_leaves_room_for_others() -> None:
+    busy, other = BusinessFactory.create(), BusinessFactory.create()
+    for _ in range(5):
+        put(busy)
+    assert len(take()) == 1
+    full: dict[str, Any] = {"queue": Queue.INTENTS, "limit": 5, "worker": "tests", "now": NOW, "cap": 1}
+    assert backlog.claim(**full) == []
+    put(other)
+    assert [lease.business_id for lease in backlog.claim(**full)] == [other.id]

@@ -17,6 +17,7 @@ from web.payments.models.profile_data import ProfilePaymentData
 from web.payments.models.reader import ConnectionToken, Reader, ReaderAction, StripeLocation
 from web.payments.models.refund import BulkRefund, BulkRefundOrder, Refund, RefundLine
 from web.payments.models.settings import PaymentSettings, StripeAccount, WebhookSecret
+from web.payments.models.watch import Drift, DriftCursor, EventCursor, WorkerPulse
 
 __all__ = [
     "LARGEST_QUANTITY",
@@ -34,7 +35,10 @@ __all__ = [
     "CloseOutLine",
     "ConnectionToken",
     "Dispute",
+    "Drift",
+    "DriftCursor",
     "EntryKind",
+    "EventCursor",
     "HeldReason",
     "InboxEvent",
     "Job",
@@ -61,4 +65,5 @@ __all__ = [
     "StripeAccount",
     "StripeLocation",
     "WebhookSecret",
+    "WorkerPulse",
 ]

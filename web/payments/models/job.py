@@ -63,6 +63,9 @@ class Job(models.Model):
                 name="job_waiting",
             ),
             models.Index(fields=["queue", "due_at"], condition=Q(state="waiting"), name="job_due"),
+            models.Index(
+                fields=["queue", "due_at"], condition=Q(state="waiting", priority=0), name="job_person_waits"
+            ),
             models.Index(fields=["queue", "leased_until"], condition=Q(state="running"), name="job_leased"),
             models.Index(fields=["queue", "finished_at"], condition=Q(state="dead"), name="job_dead"),
             models.Index(fields=["finished_at"], condition=Q(state="done"), name="job_done"),

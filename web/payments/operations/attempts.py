@@ -10,11 +10,15 @@ from __future__ import annotations
 import datetime
 from typing import Any
 
+from django.db import transaction
+from django.db.models import CharField, Exists, OuterRef, Value
+from django.db.models.functions import Cast, Concat
+
 from web.payments import history, jobs
 from web.payments.jobs import Lease
-from web.payments.models import Attempt, Operation, Payment, Refund
+from web.payments.models import Attempt, Job, Operation, Payment, Refund
 from web.payments.snapshots import Answer, Verdict
-from web.payments.states import AttemptState, transition
+from web.payments.states import OPEN_ATTEMPT, AttemptState, transition
 
 # Stripe keeps a key at least 24 hours; a reuse after that would be executed anew.
 KEY_LIFE = datetime.timedelta(hours=23)
@@ -126,3 +130,45 @@ def record(kind: str, payment: Payment, *, now: datetime.datetime, data: dict[st
         now=now,
         data=data,
     )
+
+
+# What follows an attempt up that nobody works on any more: its own job, which finds it open.
+_FOLLOWED_UP_BY = {Operation.CREATE_INTENT: jobs.CREATE_INTENT, Operation.CANCEL_INTENT: jobs.CANCEL_INTENT}
+FORGOTTEN_AFTER = datetime.timedelta(minutes=15)
+
+
+@transaction.atomic
+def follow_up(*, limit: int, now: datetime.datetime) -> int:
+    """Queue again open attempts on intents whose job is gone (dead, say); return how many.
+
+    A payment that is not final is looked at by its own sweep; this finds what was left open beside it. Refunds
+    and readers have sweeps of their own.
+    """
+    key = Concat(Value("payment:"), Cast(OuterRef("payment_id"), CharField()), output_field=CharField())
+    at_work = Job.objects.filter(
+        name=OuterRef("operation"), dedup_key=key, state__in=[Job.State.WAITING, Job.State.RUNNING]
+    )
+    forgotten = (
+        Attempt.objects.filter(
+            state__in=OPEN_ATTEMPT,
+            operation__in=list(_FOLLOWED_UP_BY),
+            sent_at__lt=now - FORGOTTEN_AFTER,
+        )
+        .exclude(Exists(at_work))
+        .select_related("payment")
+        .order_by("sent_at")[:limit]
+    )
+    number = 0
+    for attempt in forgotten:
+        assert attempt.payment is not None
+        jobs.enqueue(
+            _FOLLOWED_UP_BY[Operation(attempt.operation)],
+            business_id=attempt.payment.business_id,
+            account_id=attempt.account_id,
+            payment_id=attempt.payment.id,
+            dedup_key=f"payment:{attempt.payment.id}",
+            priority=jobs.NOBODY_WAITS,
+            now=now,
+        )
+        number += 1
+    return number

@@ -20,21 +20,42 @@ from web.payments.models import Job
 FIRST_RETRY_SECONDS = 1.0
 LONGEST_RETRY_SECONDS = 300.0
 
-# Businesses with waiting jobs are found by hopping through the index (one probe each, however many jobs
-# wait), then the first few of each are looked at. `turn` counts a business's jobs, those in flight included:
-# taking the lowest turn first serves everybody before it serves anybody twice. Only a few more rows than are
-# wanted are chosen, and of those only the ones that nobody else is claiming at this moment are locked.
+# Whose jobs are looked at: businesses with the jobs that have been due the longest, those where a person waits
+# before all others, and besides some of all businesses that wait, in turn (`hop` goes through the index, one
+# probe for each, from where this process's last claim ended). So a claim costs the same however many jobs and
+# businesses wait, a flood cannot hide anybody, and whoever is not among the oldest has its turn a few claims later.
+# `turn` counts a business's jobs, those in flight included: taking the lowest turn first serves everybody before
+# it serves anybody twice. Only a few more rows than are wanted are chosen, and of those only the ones that
+# nobody else is claiming at this moment are locked. A business whose calls take long has fewer slots.
 _CLAIM = """
-WITH RECURSIVE waiting(business_id) AS (
-    (SELECT business_id FROM payments_job WHERE queue = %(queue)s AND state = 'waiting'
-     ORDER BY business_id LIMIT 1)
+WITH RECURSIVE hop(business_id, step, wrapped) AS (
+    SELECT %(after)s::bigint, 0, false
     UNION ALL
-    SELECT (SELECT business_id FROM payments_job
-            WHERE queue = %(queue)s AND state = 'waiting' AND business_id > waiting.business_id
-            ORDER BY business_id LIMIT 1)
-    FROM waiting WHERE waiting.business_id IS NOT NULL
+    SELECT next.business_id, hop.step + 1, hop.wrapped OR next.wrapped
+    FROM hop CROSS JOIN LATERAL (
+        (SELECT business_id, false AS wrapped FROM payments_job
+         WHERE queue = %(queue)s AND state = 'waiting' AND business_id > hop.business_id
+               AND (NOT hop.wrapped OR business_id <= %(after)s)
+         ORDER BY business_id LIMIT 1)
+        UNION ALL
+        (SELECT business_id, true FROM payments_job
+         WHERE queue = %(queue)s AND state = 'waiting' AND NOT hop.wrapped AND business_id <= %(after)s
+         ORDER BY business_id LIMIT 1)
+        ORDER BY wrapped LIMIT 1
+    ) AS next
+    WHERE hop.step < %(hops)s
+), waiting AS MATERIALIZED (
+    SELECT business_id FROM hop WHERE step > 0
+    UNION
+    (SELECT business_id FROM payments_job
+     WHERE queue = %(queue)s AND state = 'waiting' AND priority = 0 AND due_at <= %(now)s
+     ORDER BY due_at LIMIT %(oldest)s)
+    UNION
+    (SELECT business_id FROM payments_job
+     WHERE queue = %(queue)s AND state = 'waiting' AND due_at <= %(now)s ORDER BY due_at LIMIT %(oldest)s)
 ), in_flight AS (
-    SELECT business_id, count(*) AS number FROM payments_job
+    SELECT business_id, count(*) AS number, bool_or(started_at < %(slow_since)s) AS is_slow
+    FROM payments_job
     WHERE queue = %(queue)s AND state = 'running' AND leased_until >= %(now)s GROUP BY business_id
 ), candidates AS MATERIALIZED (
     SELECT job.id, job.priority, job.due_at,
@@ -47,9 +68,9 @@ WITH RECURSIVE waiting(business_id) AS (
         WHERE queue = %(queue)s AND state = 'waiting' AND business_id = waiting.business_id
               AND due_at <= %(now)s
         ORDER BY priority, due_at, id
-        LIMIT greatest(0, least(%(spare)s, %(cap)s - coalesce(in_flight.number, 0)))
+        LIMIT greatest(0, least(%(spare)s, CASE WHEN in_flight.is_slow THEN %(slow_cap)s ELSE %(cap)s END
+                                           - coalesce(in_flight.number, 0)))
     ) AS job
-    WHERE waiting.business_id IS NOT NULL
 ), expired AS MATERIALIZED (
     SELECT id FROM payments_job
     WHERE queue = %(queue)s AND state = 'running' AND leased_until < %(now)s
@@ -66,14 +87,19 @@ WITH RECURSIVE waiting(business_id) AS (
        OR (job.state = 'running' AND job.leased_until < %(now)s)
     ORDER BY chosen.place LIMIT %(limit)s
     FOR NO KEY UPDATE OF job SKIP LOCKED
+), taken AS (
+    UPDATE payments_job AS job
+    SET state = 'running', fence = job.fence + 1, attempts = job.attempts + 1, worker = %(worker)s,
+        started_at = %(now)s,
+        leased_until = %(now)s + make_interval(secs => (%(leases)s::jsonb ->> job.name)::double precision)
+    FROM locked WHERE job.id = locked.id
+    RETURNING job.id, job.public_id, job.name, job.arguments::text, job.fence, job.attempts, job.business_id,
+              job.account_id, job.priority, job.put_offs
 )
-UPDATE payments_job AS job
-SET state = 'running', fence = job.fence + 1, attempts = job.attempts + 1, worker = %(worker)s,
-    started_at = %(now)s,
-    leased_until = %(now)s + make_interval(secs => (%(leases)s::jsonb ->> job.name)::double precision)
-FROM locked WHERE job.id = locked.id
-RETURNING job.id, job.public_id, job.name, job.arguments::text, job.fence, job.attempts, job.business_id,
-          job.account_id, job.priority, job.put_offs
+SELECT taken.*, NULL::bigint FROM taken
+UNION ALL
+SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+       (SELECT business_id FROM hop ORDER BY step DESC LIMIT 1)
 """
 
 _DUE_QUEUES = """
@@ -86,22 +112,39 @@ WHERE EXISTS (SELECT 1 FROM payments_job AS job
 
 _LEASES = json.dumps({kind.name: kind.lease_seconds for kind in CATALOGUE.values()})
 _NO_CAP = 1_000_000
+HOPS = 32  # businesses that each claim looks at in turn
+OLDEST = 64  # jobs that have been due the longest, whose businesses it looks at besides
+SLOW_AFTER = datetime.timedelta(seconds=2)  # a call that takes longer: its business gets a third of the slots
+
+_cursors: dict[str, int] = {}  # where this process's last claim of each queue ended; losing it costs nothing
 
 
-def claim(*, queue: str, limit: int, worker: str, now: datetime.datetime) -> list[Lease]:
+def claim(
+    *, queue: str, limit: int, worker: str, now: datetime.datetime, cap: int | None = None
+) -> list[Lease]:
     """Claim up to `limit` jobs of a queue, fairly between businesses, expired leases first.
 
     On queues that wait on Stripe a business has a cap in flight, so that one account that hangs cannot
-    take every thread. Claims of such a queue take turns, or several at once would each see room.
+    take every thread; a worker that is nearly full passes a smaller one. Claims of such a queue take turns,
+    or several at once would each see room.
     """
     is_capped = queue in STRIPE_QUEUES
+    if not is_capped:
+        cap = _NO_CAP
+    elif cap is None:
+        cap = settings.JOBS_IN_FLIGHT_PER_BUSINESS
     parameters = {
         "queue": queue,
         "limit": limit,
         "spare": 4 * limit + 16,
         "worker": worker[:100],
         "now": now,
-        "cap": settings.JOBS_IN_FLIGHT_PER_BUSINESS if is_capped else _NO_CAP,
+        "cap": cap,
+        "slow_cap": max(cap // 3, 1) if is_capped else cap,
+        "slow_since": now - SLOW_AFTER,
+        "after": _cursors.get(queue, 0),
+        "hops": HOPS,
+        "oldest": OLDEST,
         "leases": _LEASES,
     }
     with transaction.atomic(durable=True), connection.cursor() as cursor:
@@ -111,9 +154,11 @@ def claim(*, queue: str, limit: int, worker: str, now: datetime.datetime) -> lis
             )
         cursor.execute(_CLAIM, parameters)
         rows = cursor.fetchall()
+    _cursors[queue] = next(row[-1] for row in rows if row[0] is None)
     leases = [
         Lease(job_id, public_id, CATALOGUE[name], json.loads(arguments), *rest)
-        for job_id, public_id, name, arguments, *rest in rows
+        for job_id, public_id, name, arguments, *rest, _cursor in rows
+        if job_id is not None
     ]
     return sorted(leases, key=lambda lease: lease.job_id)
 

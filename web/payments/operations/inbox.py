@@ -6,7 +6,9 @@ import datetime
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Any
 
+import orjson
 import structlog
 from django.db import connection, transaction
 
@@ -26,8 +28,12 @@ from web.payments.snapshots import (
     SetupSnapshot,
 )
 
+_OLDEST_EVENT = datetime.datetime(2011, 1, 1, tzinfo=datetime.UTC)  # Stripe's first year
 BATCH = 50  # events a transaction: one commit for many, and locks held for well under a second
 MAX_TRIES = 10
+STUCK_AFTER = datetime.timedelta(minutes=5)  # a worker takes seconds
+KEPT = datetime.timedelta(days=35)  # Stripe sends again for three days, and lists for thirty
+FORGET_BATCH = 1000
 FIRST_RETRY_SECONDS = 2
 
 log = structlog.get_logger(__name__)
@@ -42,6 +48,58 @@ class Arrived:
     object_id: str
     occurred_at: datetime.datetime
     payload_json: str
+
+
+class BadEvent(Exception):
+    """This is not an event of Stripe's. Its text is our own words and safe to log and to answer."""
+
+
+def arrived(data: object) -> Arrived:
+    """Make what is stored of an event, as a webhook brings it or a list shows it; raise BadEvent.
+
+    Both ways end here, so that both store the same: everything but the client secrets.
+    """
+    if not isinstance(data, dict) or data.get("object") != "event":
+        raise BadEvent("The body is not an event.")
+    thing = data.get("data", {}).get("object") if isinstance(data.get("data"), dict) else None
+    if not isinstance(thing, dict):
+        raise BadEvent("The event has no object.")
+    _forget_client_secrets(data)
+    try:
+        occurred_at = datetime.datetime.fromtimestamp(data["created"], tz=datetime.UTC)
+        text = orjson.dumps(data).decode()
+    except (KeyError, TypeError, ValueError, OverflowError, OSError) as error:
+        raise BadEvent("The event's time cannot be read.") from error
+    if occurred_at < _OLDEST_EVENT:
+        raise BadEvent("The event's time cannot be right.")
+    if "\\u0000" in text:  # PostgreSQL's jsonb cannot hold it, and no event of Stripe's has it
+        raise BadEvent("The event contains a NUL character.")
+    return Arrived(
+        event_id=_short(data, "id", 64),
+        event_type=_short(data, "type", 80),
+        object_id=_short(thing, "id", 64) if "id" in thing else "",
+        occurred_at=occurred_at,
+        payload_json=text,
+    )
+
+
+def _short(data: dict[str, Any], name: str, longest: int) -> str:
+    value = data.get(name)
+    if not isinstance(value, str) or not 0 < len(value) <= longest or not value.isascii():
+        raise BadEvent(f"The event's {name} cannot be right.")
+    return value
+
+
+def _forget_client_secrets(value: Any) -> None:
+    """Remove every client secret, however deep: what is stored may be shown to whoever is on call."""
+    todo = [value]
+    while todo:
+        here = todo.pop()
+        if isinstance(here, dict):
+            here.pop("client_secret", None)
+            todo.extend(here.values())
+        elif isinstance(here, list):
+            todo.extend(here)
 
 
 def store(*, account_id: int, event: Arrived, now: datetime.datetime) -> bool:
@@ -209,3 +267,30 @@ def replay(*, now: datetime.datetime) -> int:
 def has_due(*, now: datetime.datetime) -> bool:
     """Return whether events wait to be applied."""
     return InboxEvent.objects.filter(state=InboxEvent.State.RECEIVED, due_at__lte=now).exists()
+
+
+@dataclass(frozen=True, slots=True)
+class Stuck:
+    """Events that nothing will apply by itself, and events that wait for longer than a worker takes."""
+
+    dead: int
+    waiting: int
+
+    def __bool__(self) -> bool:
+        return bool(self.dead or self.waiting)
+
+
+def stuck(*, now: datetime.datetime) -> Stuck:
+    """Count what should have been applied by now and is not."""
+    old = InboxEvent.objects.filter(state=InboxEvent.State.RECEIVED, due_at__lt=now - STUCK_AFTER)
+    return Stuck(InboxEvent.objects.filter(state=InboxEvent.State.DEAD).count(), old.count())
+
+
+def forget(*, now: datetime.datetime) -> int:
+    """Delete some events that were applied and that Stripe can neither send nor list again; return how many."""
+    settled = [InboxEvent.State.APPLIED, InboxEvent.State.IGNORED]
+    old = InboxEvent.objects.filter(received_at__lt=now - KEPT, state__in=settled).order_by("received_at")
+    deleted, _by_model = InboxEvent.objects.filter(
+        id__in=list(old.values_list("id", flat=True)[:FORGET_BATCH])
+    ).delete()
+    return deleted
