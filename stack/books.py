@@ -335,7 +335,12 @@ def _refunds_in_between(books: Books) -> None:
 def _refunds(books: Books) -> None:
     """Hold each refund of Stripe's against the one row of ours, and the other way round."""
     rows: dict[str, list[Row]] = defaultdict(list)
-    for row in books.rows("SELECT * FROM payments_refund WHERE stripe_refund_id IS NOT NULL"):
+    for row in books.rows(
+        "SELECT refund.* FROM payments_refund AS refund JOIN payments_payment AS payment ON payment.id = payment_id"
+        " JOIN payments_stripeaccount AS account ON account.id = payment.account_id"
+        " WHERE stripe_refund_id IS NOT NULL AND account.account_id = ANY (%s)",
+        list(books.stripe),
+    ):
         rows[row["stripe_refund_id"]].append(row)
     for theirs in books.stripe.values():
         asked: dict[str, list[Row]] = defaultdict(list)

@@ -28,12 +28,13 @@ from tests.integration.conftest import AtStripe
 from tests.integration.tasks.test_sale import store
 from tests.shop import claim
 from web.payments.jobs import QUEUES
-from web.payments.models import Cart, InboxEvent, Job, Order, Payment
-from web.payments.operations import intents
+from web.payments.models import Cart, InboxEvent, Job, Order, Payment, Refund
+from web.payments.operations import intents, refunds
+from web.payments.operations.refund_shares import Whole
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(1200), pytest.mark.slow]
 Make = Callable[..., AtStripe]
-STRIDE = int(os.environ.get("PAYDESK_FAULT_STRIDE", "12"))
+STRIDE = int(os.environ.get("PAYDESK_FAULT_STRIDE", "80"))
 MOST_ROUNDS = 40
 
 
@@ -91,6 +92,21 @@ class Sale:
             if event["id"] not in self.delivered:
                 self.until_done(lambda event=event: store(self.at, event))  # type: ignore[misc]
                 self.delivered.add(event["id"])
+
+    def gives_back(self, form: str = "the form of the refund") -> None:
+        """Ask for the whole payment to be refunded."""
+        business = self.at.shop.business
+        self.until_done(
+            lambda: refunds.request(
+                business=business,
+                reference=self.reference,
+                share=Whole(),
+                reason="class cancelled",
+                form_token=f"{form} {self.reference}"[:64],
+                now=timezone.now(),
+                staff=None,
+            )
+        )
 
     def works(self) -> None:
         """Let workers do what there is, until nothing is left; a dead one is followed by another."""
@@ -194,6 +210,33 @@ def buys_while_answers_are_lost(sale: Sale) -> None:
     sale.works()
 
 
+def gives_back(sale: Sale) -> None:
+    with sale.mortal.spared():
+        buys(sale)
+    sale.gives_back()
+    sale.works()
+    sale.hears()
+    sale.works()
+
+
+def gives_back_while_answers_are_lost(sale: Sale) -> None:
+    with sale.mortal.spared():
+        buys(sale)
+    sale.at.fault("reset_after", match={"method": "POST"}, times=1)
+    sale.gives_back()
+    sale.works()
+    sale.hears()
+    sale.works()
+
+
+def ended_given_back(sale: Sale) -> None:
+    ended_as_one_order(sale)
+    (refund,) = Refund.objects.filter(payment=sale.payment)
+    assert (refund.state, refund.amount_minor) == ("succeeded", sale.payment.amount_minor)
+    given = [one for one in sale.at.books()["refunds"] if one["status"] == "succeeded"]
+    assert [one["amount"] for one in given] == [refund.amount_minor]
+
+
 def ended_as_one_order(sale: Sale) -> None:
     order = Order.objects.get(cart_reference=sale.reference)
     payment = sale.payment
@@ -223,25 +266,34 @@ STORIES = [
     (cancels_while_it_is_made, ended_without_money),
     (cancels_and_pays_again, ended_waiting_for_the_customer),
     (buys_while_answers_are_lost, ended_as_one_order),
+    (gives_back, ended_given_back),
+    (gives_back_while_answers_are_lost, ended_given_back),
 ]
 
 
 @pytest.mark.parametrize(("story", "end"), STORIES, ids=[story.__name__ for story, _end in STORIES])
+@pytest.mark.parametrize("is_cut", [False, True], ids=["dies", "is cut off"])
 def test_dying_at_every_step(
-    at_stripe: Make, story: Callable[[Sale], None], end: Callable[[Sale], None]
+    at_stripe: Make, story: Callable[[Sale], None], end: Callable[[Sale], None], is_cut: bool
 ) -> None:
+    """Let a process die at the n-th step, or lose its connection there and live on."""
     steps = play(at_stripe(), story, end, dies_at=None)
     assert steps > 20
-    first = 1 + int(time.time() // 86_400) % STRIDE
+    first = 1 + (int(time.time() // 86_400) + is_cut * STRIDE // 2) % STRIDE
     for dies_at in range(first, steps + 1, STRIDE):
-        play(at_stripe(), story, end, dies_at=dies_at)
+        play(at_stripe(), story, end, dies_at=dies_at, is_cut=is_cut)
 
 
 def play(
-    at: AtStripe, story: Callable[[Sale], None], end: Callable[[Sale], None], *, dies_at: int | None
+    at: AtStripe,
+    story: Callable[[Sale], None],
+    end: Callable[[Sale], None],
+    *,
+    dies_at: int | None,
+    is_cut: bool = False,
 ) -> int:
     """Play a story in which somebody dies at a step; assert its end and the books; return how many steps it had."""
-    mortal = Mortal(dies_at)
+    mortal = Mortal(dies_at, is_cut=is_cut)
     sale = Sale(at, mortal)
     died = ""
     try:
