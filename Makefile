@@ -14,7 +14,7 @@ COMPILE = $(UV) pip compile pyproject.toml --universal --python-version 3.11 --g
 	--no-emit-index-url --no-emit-find-links -q --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-once test test-unit check lint types contracts format lock screenshots compose-check clean
+.PHONY: help setup demo demo-once test test-unit chaos faults drill guards check lint types contracts format lock screenshots compose-check clean
 MAKEFLAGS += --no-print-directory
 
 help: ## list what can be done
@@ -35,6 +35,18 @@ test: setup ## every test, on real servers; ARGS="-k refund" narrows it
 
 test-unit: setup ## only the tests that start nothing
 	@env -u DJANGO_SETTINGS_MODULE $(IN)/python -m pytest tests/unit $(ARGS)
+
+chaos: setup ## customers buy while everything around them fails; SEED=7 SALES=3000
+	@$(IN)/python -m stack.chaos --sales $(or $(SALES),3000) $(if $(SEED),--seed $(SEED))
+
+faults: setup ## the fault tests, dying at every single step
+	@env -u DJANGO_SETTINGS_MODULE PAYDESK_FAULT_STRIDE=1 $(IN)/python -m pytest tests/faults $(ARGS)
+
+drill: setup ## start everything, then lose the broker and kill every worker under load
+	@env -u DJANGO_SETTINGS_MODULE $(IN)/python -m pytest tests/faults/test_drills.py -s $(ARGS)
+
+guards: setup ## break each guard in a copy of the sources and see its test fail
+	@$(IN)/python -m tests.faults.break_guards $(ARGS)
 
 check: lint types contracts ## style, types and the direction of imports
 

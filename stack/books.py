@@ -60,10 +60,6 @@ class Books:
         """Return rows of ours; a query may use `%s`."""
         return self.connection.execute(query.encode(), parameters or None).fetchall()
 
-    def has(self, table: str) -> bool:
-        """Tell whether this release has a table."""
-        return bool(self.rows("SELECT to_regclass(%s) IS NOT NULL AS there", table)[0]["there"])
-
     def report(self, name: str, about: object, at_risk: int = 0, currency: str = "") -> None:
         self.found.append(Discrepancy(name, str(about), at_risk, currency))
 
@@ -467,16 +463,26 @@ def _history(books: Books) -> None:
 
 @_invariant
 def _ledgers(books: Books) -> None:
-    """Hold the balance of each ledger against the sum of its entries, where this release has ledgers."""
-    if not books.has("payments_ledgerentry"):
-        return
+    """Hold the balance of each ledger against the sum of its entries, and what is set aside against its sales."""
     books.report_rows(
         "a_balance_is_not_the_sum_of_its_entries",
         """
-        SELECT format('ledger %s: %s for %s', ledger.id, ledger.balance, coalesce(sum(entry.amount), 0)) AS about,
-               abs(ledger.balance - coalesce(sum(entry.amount), 0)) AS at_risk
-        FROM payments_ledger AS ledger LEFT JOIN payments_ledgerentry AS entry ON entry.ledger_id = ledger.id
-        GROUP BY ledger.id HAVING ledger.balance <> coalesce(sum(entry.amount), 0) OR ledger.balance < 0
+        SELECT format('balance %s: %s for %s', balance.id, balance.amount, coalesce(sum(entry.amount), 0)) AS about,
+               abs(balance.amount - coalesce(sum(entry.amount), 0)) AS at_risk, balance.currency
+        FROM payments_ledgerbalance AS balance
+        LEFT JOIN payments_ledgerentry AS entry ON entry.balance_id = balance.id
+        GROUP BY balance.id HAVING balance.amount <> coalesce(sum(entry.amount), 0)
+            OR balance.reserved <> coalesce(sum(entry.reserved), 0) OR balance.amount < 0
+            OR balance.reserved NOT BETWEEN 0 AND balance.amount
+        """,
+    )
+    books.report_rows(
+        "money_is_set_aside_for_no_cart",
+        """
+        SELECT format('payment %s', payment.id) AS about, payment.amount_minor AS at_risk, payment.currency
+        FROM payments_payment AS payment LEFT JOIN payments_cart AS cart
+             ON cart.reference = payment.cart_reference AND cart.state = 'frozen'
+        WHERE payment.state = 'reserved' AND cart.id IS NULL
         """,
     )
 

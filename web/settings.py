@@ -89,6 +89,7 @@ INSTALLED_APPS = [
     "web.backoffice",
     "web.webhooks",
     "web.ops",
+    "workers",  # for its commands; it imports Celery only when one of them runs
 ]
 MIDDLEWARE = [
     "web.ops.middleware.HealthMiddleware",

@@ -76,6 +76,9 @@ SQL = {
     "an_order_was_charged_beyond_its_total": "UPDATE payments_order SET total_minor = total_minor - 1",
     "a_paid_order_is_lost": f"UPDATE payments_payment SET order_id = NULL WHERE {PAID}",
     "a_paid_cart_is_no_order": f"UPDATE payments_payment SET state = 'succeeded' WHERE {OPEN}",
+    "money_is_set_aside_for_no_cart": f"UPDATE payments_payment SET state = 'reserved' WHERE {PAID}",
+    "a_balance_is_not_the_sum_of_its_entries": "INSERT INTO payments_ledgerbalance (business_id, ledger, currency,"
+    " amount, reserved, entries) SELECT business_id, 'money', 'usd', 5, 0, 0 FROM payments_order",
     "a_cart_is_open_and_ordered": "UPDATE payments_cart SET reference = (SELECT cart_reference FROM payments_order)",
     "a_sale_has_two_orders": "COPY payments_order number='X', token='x'",
     "a_cart_counts_other_payments_than_it_has": "UPDATE payments_cart SET committed_minor = 1",

@@ -35,6 +35,8 @@ STORED = "stored.changed"  # a gift card or pass was credited, or what it gave w
 DISCOUNTED = "cart.discounted"
 PAYS_ON_ARRIVAL = "cart.pays_on_arrival"
 
+DRILL_STEP = "drill.step"
+
 WORKER = "worker"
 STRIPE = "stripe"
 CUSTOMER = "customer"

@@ -87,6 +87,7 @@ CHARGE_CARD = JobKind("charge_card", Queue.INTENTS, arguments=("payment_id",))
 CREATE_CARD_SETUP = JobKind("create_card_setup", Queue.INTENTS, arguments=("card_setup_id",))
 READ_CARD_SETUP = JobKind("read_card_setup", Queue.INTENTS, arguments=("card_setup_id",))
 DETACH_CARD = JobKind("detach_card", Queue.INTENTS, arguments=("card_id",))
+DRILL_STEP = JobKind("drill_step", Queue.MAINTENANCE, arguments=("step",))  # load for `manage.py drill`
 SEND_RECEIPT = JobKind("send_receipt", Queue.RECEIPTS, lease_seconds=60, arguments=("order_id",))
 
 # Pages of lists: each may take as long as any call, and the lease allows for all of them.
