@@ -22,7 +22,7 @@ from tests.faults.house import House
 from web.core import faultpoints
 from web.payments.jobs import QUEUES
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 WORKERS = ("worker-stripe-1", "worker-mail-1", "worker-ledger-1")
 
 
