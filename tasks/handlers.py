@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tasks import accounts, cards, intents, readers, receipts, refunds, terminal
+from tasks import accounts, balance, cards, intents, readers, receipts, refunds, terminal
 from web.payments import jobs
 
 Result = dict[str, object] | None
@@ -29,6 +29,8 @@ HANDLERS: dict[str, Callable[..., Result]] = {
     jobs.READ_CARD_SETUP.name: cards.read_card_setup,
     jobs.DETACH_CARD.name: cards.detach_card,
     jobs.ASK_BULK_REFUND.name: refunds.ask_bulk_refund,
+    jobs.IMPORT_BALANCE.name: balance.import_balance,
+    jobs.READ_PAYOUT.name: balance.read_payout,
     jobs.SEND_RECEIPT.name: receipts.send_receipt,
 }
 

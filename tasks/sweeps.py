@@ -7,7 +7,7 @@ import datetime
 from celery import shared_task
 from django.utils import timezone
 
-from web.payments.operations import backlog, intents, refund_moves
+from web.payments.operations import backlog, balance, intents, refund_moves
 
 SWEEP_BATCH = 100
 DONE_JOBS_ARE_KEPT = datetime.timedelta(days=7)  # long enough to ask what happened last week
@@ -26,6 +26,12 @@ def check_silent_refunds(**_: object) -> None:
     """Queue the next step for refunds that have been silent for too long."""
     while refund_moves.check_again(limit=SWEEP_BATCH, now=timezone.now()) == SWEEP_BATCH:
         pass
+
+
+@shared_task(name="paydesk.bring_in_balances")
+def bring_in_balances(**_: object) -> None:
+    """Queue a look at the balance of each account that sells, and at payouts whose lines are missing."""
+    balance.request_imports(now=timezone.now())
 
 
 @shared_task(name="paydesk.forget_done_jobs")

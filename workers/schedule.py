@@ -8,6 +8,7 @@ SILENCE_SECONDS = (
 )
 READERS_SECONDS = 10.0  # queues at readers that nothing else would move on
 REVIEW_SECONDS = 30.0
+BALANCE_SECONDS = 60.0  # each account has its own times (operations/balance.py)
 CLEAN_UP_SECONDS = 3600.0
 
 SCHEDULE = {
@@ -31,6 +32,11 @@ SCHEDULE = {
         "task": "paydesk.review_silence",
         "schedule": REVIEW_SECONDS,
         "options": {"expires": REVIEW_SECONDS},
+    },
+    "bring-in-balances": {
+        "task": "paydesk.bring_in_balances",
+        "schedule": BALANCE_SECONDS,
+        "options": {"expires": BALANCE_SECONDS},
     },
     "forget-done-jobs": {
         "task": "paydesk.forget_done_jobs",

@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, URLResolver, path
 
-from web.backoffice import purchase_list, purchases, readers_page, refunds, settings_page
+from web.backoffice import close_outs, purchase_list, purchases, readers_page, reconciliation, refunds, settings_page
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("purchases/", purchase_list.purchase_list, name="purchases"),
@@ -17,6 +17,12 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("purchases/<str:number>/", purchases.purchase, name="purchase"),
     path("purchases/<str:number>/refund/", refunds.refund_order, name="refund_order"),
     path("purchases/<str:number>/refunds/", refunds.refunds_of_order, name="order_refunds"),
+    path("close-out/", close_outs.close_out_page, name="close_outs"),
+    path("close-out/export/", close_outs.export, name="close_outs_export"),
+    path("close-out/<uuid:public_id>/", close_outs.close_out, name="close_out"),
+    path("reconciliation/", reconciliation.payouts, name="reconciliation"),
+    path("reconciliation/export/", reconciliation.export, name="reconciliation_export"),
+    path("reconciliation/<str:payout_id>/", reconciliation.payout, name="payout"),
     path("settings/", settings_page.settings_page, name="settings"),
     path("settings/stripe/", settings_page.save_keys, name="settings_keys"),
     path("settings/stripe/state/", settings_page.account_state, name="settings_account_state"),

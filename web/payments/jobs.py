@@ -85,6 +85,9 @@ CREATE_CONNECTION_TOKEN = JobKind(
 CREATE_CARD_SETUP = JobKind("create_card_setup", Queue.INTENTS, arguments=("card_setup_id",))
 READ_CARD_SETUP = JobKind("read_card_setup", Queue.INTENTS, arguments=("card_setup_id",))
 DETACH_CARD = JobKind("detach_card", Queue.INTENTS, arguments=("card_id",))
+# Many calls, one after the other, and nobody waits: a longer lease, on the queue that refunds share.
+IMPORT_BALANCE = JobKind("import_balance", Queue.REFUNDS, lease_seconds=300, arguments=("stripe_account_id",))
+READ_PAYOUT = JobKind("read_payout", Queue.REFUNDS, lease_seconds=300, arguments=("payout_row_id",))
 SEND_RECEIPT = JobKind("send_receipt", Queue.RECEIPTS, lease_seconds=60, arguments=("order_id",))
 
 CATALOGUE = {kind.name: kind for kind in list(globals().values()) if isinstance(kind, JobKind)}
