@@ -32,6 +32,8 @@ HANDLERS: dict[str, Callable[..., Result]] = {
     jobs.IMPORT_BALANCE.name: balance.import_balance,
     jobs.READ_PAYOUT.name: balance.read_payout,
     jobs.SEND_RECEIPT.name: receipts.send_receipt,
+    jobs.RESEND_RECEIPT.name: receipts.resend_receipt,
+    jobs.SEND_REFUND_RECEIPT.name: receipts.send_refund_receipt,
 }
 
 

@@ -2,7 +2,16 @@
 
 from django.urls import URLPattern, URLResolver, path
 
-from web.backoffice import close_outs, purchase_list, purchases, readers_page, reconciliation, refunds, settings_page
+from web.backoffice import (
+    close_outs,
+    purchase_list,
+    purchases,
+    readers_page,
+    receipts,
+    reconciliation,
+    refunds,
+    settings_page,
+)
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("purchases/", purchase_list.purchase_list, name="purchases"),
@@ -17,6 +26,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("purchases/<str:number>/", purchases.purchase, name="purchase"),
     path("purchases/<str:number>/refund/", refunds.refund_order, name="refund_order"),
     path("purchases/<str:number>/refunds/", refunds.refunds_of_order, name="order_refunds"),
+    path("purchases/<str:number>/receipt/", receipts.resend, name="receipt_resend"),
     path("close-out/", close_outs.close_out_page, name="close_outs"),
     path("close-out/export/", close_outs.export, name="close_outs_export"),
     path("close-out/<uuid:public_id>/", close_outs.close_out, name="close_out"),
@@ -41,4 +51,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("settings/readers/<uuid:reader_id>/refresh/", readers_page.refresh, name="settings_reader_refresh"),
     path("settings/readers/<uuid:reader_id>/remove/", readers_page.remove, name="settings_reader_remove"),
     path("settings/gateway/", settings_page.save_gateway, name="settings_gateway"),
+    path("settings/charging/", settings_page.save_charging, name="settings_charging"),
+    path("settings/receipts/", settings_page.save_receipts, name="settings_receipts"),
+    path("settings/erase/", settings_page.erase_person, name="settings_erase"),
 ]

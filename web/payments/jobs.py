@@ -90,6 +90,11 @@ IMPORT_BALANCE = JobKind("import_balance", Queue.REFUNDS, lease_seconds=300, arg
 READ_PAYOUT = JobKind("read_payout", Queue.REFUNDS, lease_seconds=300, arguments=("payout_row_id",))
 SEND_RECEIPT = JobKind("send_receipt", Queue.RECEIPTS, lease_seconds=60, arguments=("order_id",))
 
+RESEND_RECEIPT = JobKind("resend_receipt", Queue.RECEIPTS, lease_seconds=60, arguments=("resend_id",))
+SEND_REFUND_RECEIPT = JobKind(
+    "send_refund_receipt", Queue.RECEIPTS, lease_seconds=60, arguments=("refund_id",)
+)
+
 CATALOGUE = {kind.name: kind for kind in list(globals().values()) if isinstance(kind, JobKind)}
 
 

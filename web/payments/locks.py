@@ -29,6 +29,7 @@ from web.payments.models import (
     Order,
     OrderLine,
     Payment,
+    PaymentSettings,
     Reader,
     ReaderAction,
     Refund,
@@ -83,6 +84,11 @@ class Sale:
 def location(location_id: int) -> None:
     """Lock a location: its shifts are closed one after the other. Nothing else of the ledger takes this lock."""
     Location.objects.select_for_update(no_key=True).get(id=location_id)
+
+
+def settings(business_id: int) -> PaymentSettings:
+    """Lock a business's payment settings: two people who change them at once take turns."""
+    return PaymentSettings.objects.select_for_update(no_key=True).get(business_id=business_id)
 
 
 def cart(*, business_id: int, token: str) -> Cart | None:

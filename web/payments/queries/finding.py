@@ -37,7 +37,7 @@ MOST_WORDS = 8
 LONGEST_SEARCH = 200
 
 _NUMBER = re.compile(r"([2-9A-HJKMNP-TV-Z]{4})-?([2-9A-HJKMNP-TV-Z]{4})", re.IGNORECASE)
-_AMOUNT = re.compile(r"[^\W\d_]{0,3}\s?[$₩€£¥]?\s?([0-9][0-9,]*(?:\.[0-9]{1,3})?)\s?([A-Za-z]{3})?")
+_AMOUNT = re.compile(r"[$₩€£¥]?\s?([0-9][0-9,]*(?:\.[0-9]{1,3})?)\s?([A-Za-z]{3})?")
 _BETWEEN_WORDS = re.compile(r"[\s@.,;:_+'\"()/\\-]+")  # as paydesk_order_words splits (migration 0007)
 
 
@@ -268,7 +268,8 @@ def _matching(rows: QuerySet[Order], business: Business, text: str) -> QuerySet[
         cards = Payment.objects.filter(business=business, card_last4=text, order__isnull=False)
         meanings.append(Order.objects.filter(id__in=cards.values("order_id")))
     words = words_query(business, text)
-    if words and not amounts:
+    # "36" is an amount; "2345" may also be how a number begins, and "2KRW" is.
+    if words and (not amounts or (text.isalnum() and len(text) >= 4)):
         meanings.append(_has_words(words))
     if not meanings:
         return rows.none()
