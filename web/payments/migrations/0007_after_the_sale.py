@@ -167,11 +167,6 @@ class Migration(migrations.Migration):
         ),
         migrations.AddField(
             model_name='paymentsettings',
-            name='abandon_after_hours',
-            field=models.PositiveSmallIntegerField(default=24),
-        ),
-        migrations.AddField(
-            model_name='paymentsettings',
             name='capture_mode',
             field=models.CharField(choices=[('automatic', 'At once'), ('manual', 'When staff confirm it')], default='automatic', max_length=10),
         ),
@@ -230,7 +225,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='paymentsettings',
-            constraint=models.CheckConstraint(condition=models.Q(('abandon_after_hours__gte', 1), ('abandon_after_hours__lte', 168)), name='a_payment_is_given_up_within_a_week'),
+            constraint=models.CheckConstraint(condition=models.Q(('abandoned_after_hours__gte', 1), ('abandoned_after_hours__lte', 168)), name='a_payment_is_given_up_within_a_week'),
         ),
         migrations.AddField(
             model_name='auditentry',
