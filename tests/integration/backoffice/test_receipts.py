@@ -101,6 +101,7 @@ def test_a_refund_has_a_receipt_of_its_own(order: Order) -> None:
     assert kept is not None
     assert "$10.00" in kept.html
     assert order.number in kept.subject
+    assert "환불" in kept.subject, "in the language of the customer"
     receipts.queue_refund_receipt(refund, now=timezone.now())
     lease = claim_one("send_refund_receipt")
     tasks.send_refund_receipt(lease=lease, **lease.arguments)

@@ -20,7 +20,7 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone, translation
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy as _lazy
+from django.utils.translation import gettext_lazy
 
 from web.core import faultpoints
 from web.core.branding import button_pair, readable
@@ -178,14 +178,14 @@ def _mail(receipt: Receipt | RefundReceipt, business: Business, *, to: str, mess
 
 class NoAddress(Refusal):
     code = "no_address"
-    message = _lazy("There is no e-mail address to send the receipt to.")
-    next_step = _lazy("Nothing was sent. Write an address and try again.")
+    message = gettext_lazy("There is no e-mail address to send the receipt to.")
+    next_step = gettext_lazy("Nothing was sent. Write an address and try again.")
 
 
 class SentTooOften(Refusal):
     code, kind = "sent_too_often", Kind.CONFLICT
-    message = _lazy("This receipt was sent several times already.")
-    next_step = _lazy("Nothing was sent. Look into the spam folder, or try again in an hour.")
+    message = gettext_lazy("This receipt was sent several times already.")
+    next_step = gettext_lazy("Nothing was sent. Look into the spam folder, or try again in an hour.")
 
 
 MOST_AN_HOUR = 3  # of one order: a mail that did not arrive twice will not arrive the fourth time
