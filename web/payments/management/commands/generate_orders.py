@@ -6,6 +6,7 @@ but no sale ever happened. Ids of Stripe's are invented.
 
 from __future__ import annotations
 
+import json
 from argparse import ArgumentParser
 from typing import Any
 
@@ -175,4 +176,6 @@ def _completed(statement: str, model: type[Model]) -> str:
 def _literal(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, dict | list):
+        return f"'{json.dumps(value)}'"
     return str(value) if isinstance(value, int) else f"'{value or ''}'"
