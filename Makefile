@@ -14,7 +14,7 @@ COMPILE = $(UV) pip compile pyproject.toml --universal --python-version 3.11 --g
 	--no-emit-index-url --no-emit-find-links -q --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-once test test-unit chaos faults drill guards check lint types contracts format lock screenshots compose-check clean
+.PHONY: help setup demo demo-once test test-unit chaos faults drill guards check lint types contracts format messages lock screenshots compose-check clean
 MAKEFLAGS += --no-print-directory
 
 help: ## list what can be done
@@ -63,6 +63,9 @@ contracts: setup ## which package may import which
 format: setup ## put the code into the one style
 	@$(IN)/ruff check --fix $(SOURCES)
 	@$(IN)/ruff format $(SOURCES)
+
+messages: setup ## extract what people read for translation, and compile the catalogues
+	@$(SETTINGS) $(IN)/python -m stack.messages
 
 lock: $(UV) ## resolve the dependencies again
 	@$(COMPILE) --extra sandbox -o requirements.lock

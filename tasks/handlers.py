@@ -7,6 +7,7 @@ from collections.abc import Callable
 from tasks import (
     accounts,
     backfill,
+    balance,
     cards,
     drift,
     drills,
@@ -46,6 +47,10 @@ HANDLERS: dict[str, Callable[..., Result]] = {
     jobs.SEND_RECEIPT.name: receipts.send_receipt,
     jobs.BACKFILL_EVENTS.name: backfill.backfill_events,
     jobs.CHECK_DRIFT.name: drift.check_drift,
+    jobs.IMPORT_BALANCE.name: balance.import_balance,
+    jobs.READ_PAYOUT.name: balance.read_payout,
+    jobs.RESEND_RECEIPT.name: receipts.resend_receipt,
+    jobs.SEND_REFUND_RECEIPT.name: receipts.send_refund_receipt,
 }
 
 

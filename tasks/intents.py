@@ -13,7 +13,7 @@ from django.utils import timezone
 from tasks.gateway import intents as gateway
 from web.payments import jobs
 from web.payments.jobs import Lease, TryAgain
-from web.payments.models import Attempt, Method, Payment
+from web.payments.models import Attempt, Method, Payment, PaymentSettings
 from web.payments.money import Money
 from web.payments.operations import attempts, intent_attempts, intents, reader_attempts
 from web.payments.snapshots import Answer, IntentSnapshot, Verdict
@@ -38,12 +38,22 @@ def _parameters(payment: Payment) -> dict[str, object]:
         "amount": Money(payment.amount_minor, payment.currency).to_stripe(),
         "currency": payment.currency,
         **_ways(payment),
+        **_on_the_statement(payment),
         "metadata": {
             "payment": str(payment.public_id),
             "cart": str(payment.cart_reference),
             "business": str(payment.business.business_id),
         },
     }
+
+
+def _on_the_statement(payment: Payment) -> dict[str, object]:
+    """Say what stands on the card's statement behind the account's own prefix, where the business wants it."""
+    suffix = PaymentSettings.objects.filter(business_id=payment.business_id).values_list(
+        "statement_descriptor_suffix", flat=True
+    )
+    chosen = suffix.first()
+    return {"statement_descriptor_suffix": chosen} if chosen else {}
 
 
 def _ways(payment: Payment) -> dict[str, object]:

@@ -13,7 +13,9 @@ from web.payments.operations.drift import IntentRecord, RefundRecord
 from web.payments.snapshots import (
     CardFacts,
     DisputeSnapshot,
+    EntrySnapshot,
     IntentSnapshot,
+    PayoutSnapshot,
     ReaderSnapshot,
     RefundedSoFar,
     RefundSnapshot,
@@ -39,6 +41,7 @@ _REFUND_STATES = {
     "failed": RefundState.FAILED,
     "canceled": RefundState.CANCELLED,
 }
+_PAYOUT_STATES = frozenset({"pending", "in_transit", "paid", "failed", "canceled"})
 _CHARGE_EVENTS = frozenset({"charge.succeeded", "charge.failed", "charge.updated", "charge.captured"})
 
 
@@ -288,6 +291,53 @@ def _of_reader_event(event: InboxEvent, thing: dict[str, Any]) -> object | None:
     return of_reader(thing)
 
 
+def of_payout(payout: dict[str, Any]) -> PayoutSnapshot | None:
+    """Turn a payout into a snapshot; None for a currency that we cannot hold."""
+    amount = _money(payout.get("amount"), payout.get("currency"))
+    if not isinstance(payout.get("id"), str) or payout.get("status") not in _PAYOUT_STATES:
+        raise UnknownShape(f"a payout with status {str(payout.get('status'))[:40]!r}")
+    if amount is None:
+        return None
+    return PayoutSnapshot(
+        payout_id=payout["id"],
+        status=payout["status"],
+        amount=amount,
+        is_automatic=bool(payout.get("automatic")),
+        is_reconcilable=payout.get("reconciliation_status") == "completed",
+        failure_code=(payout.get("failure_code") or "")[:60],
+        created_at=_moment(payout["created"]),
+        arrives_on=_moment(payout["arrival_date"]).date(),
+    )
+
+
+def of_entry(entry: dict[str, Any]) -> EntrySnapshot | None:
+    """Turn a balance transaction into a snapshot; None for a currency that we cannot hold."""
+    amount, fee = (_money(entry.get(name), entry.get("currency")) for name in ("amount", "fee"))
+    if not isinstance(entry.get("id"), str):
+        raise UnknownShape("a balance transaction without an id")
+    if amount is None or fee is None:
+        return None
+    source = entry.get("source")
+    return EntrySnapshot(
+        entry_id=entry["id"],
+        kind=str(entry.get("type") or "")[:40],
+        category=str(entry.get("reporting_category") or "")[:60],
+        source_id=str((source.get("id") if isinstance(source, dict) else source) or "")[:64],
+        amount=amount,
+        fee=fee,
+        created_at=_moment(entry["created"]),
+        available_at=_moment(entry["available_on"]),
+    )
+
+
+def _moment(seconds: int) -> datetime.datetime:
+    return datetime.datetime.fromtimestamp(seconds, tz=datetime.UTC)
+
+
+def _of_payout_event(event: InboxEvent, thing: dict[str, Any]) -> object | None:
+    return of_payout(thing)
+
+
 # What an event's type begins with, the longer before the shorter, and who reads it.
 _KINDS: dict[str, Callable[[InboxEvent, dict[str, Any]], object | None]] = {
     "payment_intent.": _of_intent_event,
@@ -297,6 +347,7 @@ _KINDS: dict[str, Callable[[InboxEvent, dict[str, Any]], object | None]] = {
     "refund.": _of_refund_event,
     "charge.": _of_charge_event,
     "terminal.reader.action_": _of_reader_event,
+    "payout.": _of_payout_event,
 }
 
 

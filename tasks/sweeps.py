@@ -7,7 +7,7 @@ import datetime
 from celery import shared_task
 from django.utils import timezone
 
-from web.payments.operations import backlog, intents, ledgers, refund_moves, tenders
+from web.payments.operations import backlog, balance, intents, ledgers, refund_moves, tenders
 
 SWEEP_BATCH = 100
 DONE_JOBS_ARE_KEPT = datetime.timedelta(days=7)  # long enough to ask what happened last week
@@ -34,6 +34,12 @@ def tidy_ledgers(**_: object) -> None:
     while ledgers.expire_due(limit=SWEEP_BATCH, now=timezone.now()) == SWEEP_BATCH:
         pass
     tenders.release_forgotten(limit=SWEEP_BATCH, now=timezone.now())
+
+
+@shared_task(name="paydesk.bring_in_balances")
+def bring_in_balances(**_: object) -> None:
+    """Queue a look at the balance of each account that sells, and at payouts whose lines are missing."""
+    balance.request_imports(now=timezone.now())
 
 
 @shared_task(name="paydesk.forget_done_jobs")

@@ -5,14 +5,17 @@ from __future__ import annotations
 import itertools
 import uuid
 from dataclasses import dataclass
+from typing import Any
 
+from django.db import transaction
+from django.db.models import F
 from django.utils import timezone
 
 from tests.factories import BusinessFactory, ItemFactory, LocationFactory
 from web.core.models import Business, Item, Location
 from web.payments.crypto import seal
 from web.payments.jobs import CATALOGUE, Lease
-from web.payments.models import Cart, Job, Payment, PaymentSettings, StripeAccount
+from web.payments.models import Cart, Job, Payment, PaymentSettings, Refund, StripeAccount
 from web.payments.operations import backlog, carts, intents
 from web.payments.queries.quotes import quote
 
@@ -72,6 +75,30 @@ class Shop:
             payer_key=PAYER_KEY,
             now=timezone.now(),
         ).payment
+
+
+def given_back(payment: Payment, amount_minor: int, **facts: Any) -> Refund:
+    """Give money of a settled payment back, past the operations: the rows as a refund that succeeded leaves them."""
+    now = timezone.now()
+    with transaction.atomic():
+        Payment.objects.filter(id=payment.id).update(
+            refunded_minor=F("refunded_minor") + amount_minor,
+            returned_minor=F("returned_minor") + amount_minor,
+        )
+        return Refund.objects.create(
+            **{
+                "business": payment.business,
+                "payment": payment,
+                "amount_minor": amount_minor,
+                "currency": payment.currency,
+                "reason": "torn",
+                "state": "succeeded",
+                "state_changed_at": now,
+                "form_token": uuid.uuid4().hex,
+                "created_at": now,
+                **facts,
+            }
+        )
 
 
 def claim(queue: str, *, limit: int = 1) -> list[Lease]:

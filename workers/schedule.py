@@ -9,6 +9,7 @@ SILENCE_SECONDS = (
 READERS_SECONDS = 10.0  # queues at readers that nothing else would move on
 REVIEW_SECONDS = 30.0  # whose events and books are due; each account has its own times
 INBOX_SECONDS = 300.0
+BALANCE_SECONDS = 60.0  # each account has its own times (operations/balance.py)
 CLEAN_UP_SECONDS = 3600.0
 LEDGERS_SECONDS = 300.0  # what has ended is not spent in between either: this only writes it down
 
@@ -53,6 +54,11 @@ SCHEDULE = {
         "task": "paydesk.review_attempts",
         "schedule": INBOX_SECONDS,
         "options": {"expires": INBOX_SECONDS},
+    },
+    "bring-in-balances": {
+        "task": "paydesk.bring_in_balances",
+        "schedule": BALANCE_SECONDS,
+        "options": {"expires": BALANCE_SECONDS},
     },
     "forget-done-jobs": {
         "task": "paydesk.forget_done_jobs",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from django import forms
@@ -16,6 +17,7 @@ if TYPE_CHECKING:  # Django's own ModelForm takes no parameters
 else:
     LocationForm = PaymentSettingsForm = forms.ModelForm
 
+DESCRIPTOR = re.compile(r"[A-Za-z0-9 .-]{2,12}")
 MOST_PRESETS = 5
 LARGEST_PRESET = 100
 
@@ -143,13 +145,88 @@ class PolicyForm(PaymentSettingsForm):
 
 
 class GatewayForm(PaymentSettingsForm):
-    """Whether online payments are taken, and from whom."""
+    """Whether online payments are taken, from whom, and what else customers may do."""
 
     class Meta:
         model = PaymentSettings
-        fields = ("gateway", "guests_may_pay")
+        fields = ("gateway", "guests_may_pay", "keeps_cards", "pays_on_arrival")
         labels = {
             "gateway": _("Online payments"),
             "guests_may_pay": _("Guests may pay without an account"),
+            "keeps_cards": _("Customers may save cards"),
+            "pays_on_arrival": _("Customers may pay when they arrive"),
         }
         widgets = {"gateway": forms.RadioSelect}
+
+
+class ChargingForm(PaymentSettingsForm):
+    """When cards are charged, what stands on their statements, and when a payment is given up."""
+
+    class Meta:
+        model = PaymentSettings
+        fields = ("capture_mode", "statement_descriptor_suffix", "abandoned_after_hours")
+        labels = {
+            "capture_mode": _("Cards on a reader are charged"),
+            "statement_descriptor_suffix": _("On the statement of the card"),
+            "abandoned_after_hours": _("Give up a payment that nobody makes after (hours)"),
+        }
+        help_texts = {
+            "capture_mode": _("What is only authorised has to be charged within two days."),
+            "statement_descriptor_suffix": _(
+                "Behind the name that Stripe knows your business by. Latin letters, digits and spaces, with at "
+                "least one letter."
+            ),
+            "abandoned_after_hours": _("From 1 to 168. The cart is free again once Stripe has cancelled it."),
+        }
+        widgets = {"capture_mode": forms.RadioSelect}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["abandoned_after_hours"].widget.attrs |= {"min": 1, "max": 168}
+
+    def clean_statement_descriptor_suffix(self) -> str:
+        """Refuse what Stripe refuses."""
+        text: str = " ".join(self.cleaned_data["statement_descriptor_suffix"].split())
+        if text and not (DESCRIPTOR.fullmatch(text) and any(letter.isalpha() for letter in text)):
+            raise forms.ValidationError(_("Only Latin letters, digits, spaces, full stops and hyphens."))
+        return text
+
+    def clean_abandoned_after_hours(self) -> int:
+        """Refuse less than an hour and more than a week."""
+        hours: int = self.cleaned_data["abandoned_after_hours"]
+        if not 1 <= hours <= 168:
+            raise forms.ValidationError(_("A whole number from 1 to 168."))
+        return hours
+
+
+class ReceiptTextsForm(PaymentSettingsForm):
+    """What stands on receipts beside the business's name and address."""
+
+    class Meta:
+        model = PaymentSettings
+        fields = ("receipt_header", "receipt_footer", "receipt_legal")
+        labels = {
+            "receipt_header": _("Above the items"),
+            "receipt_footer": _("Below the items"),
+            "receipt_legal": _("Legal notice"),
+        }
+        widgets = {
+            "receipt_footer": forms.Textarea(attrs={"rows": 3}),
+            "receipt_legal": forms.Textarea(attrs={"rows": 3}),
+        }
+
+
+class ErasureForm(forms.Form):
+    """Whose data is to be erased; the address is typed twice, because it cannot be undone."""
+
+    email = forms.EmailField(label=_("E-mail address of the person"))
+    confirmed = forms.EmailField(
+        label=_("The same address again"), help_text=_("Erasing cannot be undone. Orders and amounts stay.")
+    )
+
+    def clean(self) -> dict[str, Any]:
+        """Refuse two different addresses."""
+        cleaned = super().clean() or self.cleaned_data
+        if "email" in cleaned and "confirmed" in cleaned and cleaned["email"] != cleaned["confirmed"]:
+            self.add_error("confirmed", _("This is another address."))
+        return cleaned

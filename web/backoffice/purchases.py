@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.http import Http404, HttpResponse
 from django.shortcuts import render
+from django.utils.crypto import get_random_string
 from django.views.decorators.http import require_safe
 
 from web.backoffice.refunds import refunds_context
@@ -24,5 +25,6 @@ def purchase(request: MemberRequest, number: str) -> HttpResponse:
         "payments": purchases.payments_of(request.business, order.cart_reference),
         "timeline": purchases.timeline(request.business, order.cart_reference),
         **refunds_context(request, order),
+        "resend_token": get_random_string(32),
     }
     return render(request, "backoffice/purchase.html", context)

@@ -9,16 +9,28 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST, require_safe
 
-from web.backoffice.forms import GatewayForm, KeysForm, PolicyForm, TaxesForm, TipsForm, WebhookSecretForm
+from web.backoffice.forms import (
+    ChargingForm,
+    ErasureForm,
+    GatewayForm,
+    KeysForm,
+    PolicyForm,
+    ReceiptTextsForm,
+    TaxesForm,
+    TipsForm,
+    WebhookSecretForm,
+)
 from web.core.groups import Group
 from web.core.models import Location
 from web.core.tenancy import MemberRequest, get_for_business_or_404, staff_required
+from web.payments import history
 from web.payments.errors import Refusal
 from web.payments.models import StripeAccount
-from web.payments.operations import accounts
-from web.payments.queries import followed, sales
+from web.payments.operations import accounts, business_settings, erasure
+from web.payments.queries import audits, followed, sales
 
 
 def _page(request: MemberRequest, **bound: forms.BaseForm) -> HttpResponse:
@@ -44,6 +56,10 @@ def _page(request: MemberRequest, **bound: forms.BaseForm) -> HttpResponse:
         or TipsForm(initial={"tip_presets": ", ".join(str(percent) for percent in settings.tip_presets)}),
         "policy": bound.get("policy") or PolicyForm(instance=settings),
         "gateway": bound.get("gateway") or GatewayForm(instance=settings),
+        "charging": bound.get("charging") or ChargingForm(instance=settings),
+        "receipts": bound.get("receipts") or ReceiptTextsForm(instance=settings),
+        "erasing": bound.get("erasing") or ErasureForm(),
+        "history": audits.newest(request.business),
     }
     response = render(request, "backoffice/settings.html", context, status=422 if bound else 200)
     response["Cache-Control"] = "private, no-store"
@@ -84,7 +100,9 @@ def save_keys(request: MemberRequest) -> HttpResponse:
     if not form.is_valid():
         return _page(request, keys=form)
     try:
-        accounts.enter_keys(business=request.business, now=timezone.now(), **form.cleaned_data)
+        business_settings.enter_keys(
+            business=request.business, actor=_actor(request), now=timezone.now(), **form.cleaned_data
+        )
     except Refusal as refusal:
         return _page(request, keys=_with_refusal(form, refusal))
     return _done(request, _("The keys are stored and being checked."), "stripe")
@@ -95,7 +113,7 @@ def save_keys(request: MemberRequest) -> HttpResponse:
 def check_keys(request: MemberRequest) -> HttpResponse:
     """Have the keys of one account tried again."""
     account = get_for_business_or_404(StripeAccount, request.business, pk=request.POST.get("account", ""))
-    accounts.check_keys(account=account, now=timezone.now())
+    business_settings.check_keys(account=account, actor=_actor(request), now=timezone.now())
     return _done(request, _("The keys are being checked."), "stripe")
 
 
@@ -107,7 +125,9 @@ def add_webhook_secret(request: MemberRequest) -> HttpResponse:
     if not form.is_valid():
         return _page(request, webhook=form)
     try:
-        accounts.add_webhook_secret(business=request.business, now=timezone.now(), **form.cleaned_data)
+        business_settings.add_webhook_secret(
+            business=request.business, actor=_actor(request), now=timezone.now(), **form.cleaned_data
+        )
     except Refusal as refusal:
         return _page(request, webhook=_with_refusal(form, refusal))
     return _done(request, _("The signing secret is stored."), "webhook")
@@ -121,7 +141,9 @@ def save_taxes(request: MemberRequest, location_id: int) -> HttpResponse:
     form = TaxesForm(request.POST, instance=place, prefix=f"place{place.id}")
     if not form.is_valid():
         return _page(request, **{f"taxes_{place.id}": form})
-    form.save()
+    business_settings.change_taxes(
+        location=place, fields=form.cleaned_data, actor=_actor(request), now=timezone.now()
+    )
     return _done(request, _("The taxes of %(place)s are saved.") % {"place": place.name}, f"taxes-{place.id}")
 
 
@@ -132,9 +154,7 @@ def save_tips(request: MemberRequest) -> HttpResponse:
     form = TipsForm(request.POST)
     if not form.is_valid():
         return _page(request, tips=form)
-    settings = accounts.settings_of(request.business)
-    settings.tip_presets = form.cleaned_data["tip_presets"]
-    settings.save(update_fields=["tip_presets", "updated_at"])
+    _change(request, form)
     return _done(request, _("The tip presets are saved."), "tips")
 
 
@@ -145,7 +165,7 @@ def save_policy(request: MemberRequest) -> HttpResponse:
     form = PolicyForm(request.POST, instance=accounts.settings_of(request.business))
     if not form.is_valid():
         return _page(request, policy=form)
-    form.save()
+    _change(request, form)
     return _done(request, _("The refund policy is saved."), "policy")
 
 
@@ -156,8 +176,65 @@ def save_gateway(request: MemberRequest) -> HttpResponse:
     form = GatewayForm(request.POST, instance=accounts.settings_of(request.business))
     if not form.is_valid():
         return _page(request, gateway=form)
-    form.save()
+    _change(request, form)
     return _done(request, _("Saved."), "gateway")
+
+
+@require_POST
+@staff_required(Group.SETTINGS)
+def save_charging(request: MemberRequest) -> HttpResponse:
+    """Save when cards are charged, and what stands on their statements."""
+    form = ChargingForm(request.POST, instance=accounts.settings_of(request.business))
+    if not form.is_valid():
+        return _page(request, charging=form)
+    _change(request, form)
+    return _done(request, _("Saved."), "charging")
+
+
+@require_POST
+@staff_required(Group.SETTINGS)
+def save_receipts(request: MemberRequest) -> HttpResponse:
+    """Save the texts of receipts. Receipts that were sent stay as they were."""
+    form = ReceiptTextsForm(request.POST, instance=accounts.settings_of(request.business))
+    if not form.is_valid():
+        return _page(request, receipts=form)
+    _change(request, form)
+    return _done(request, _("The texts of receipts are saved."), "receipts")
+
+
+@require_POST
+@staff_required(Group.SETTINGS)
+def erase_person(request: MemberRequest) -> HttpResponse:
+    """Erase a person's data; orders and amounts stay."""
+    form = ErasureForm(request.POST)
+    if not form.is_valid():
+        return _page(request, erasing=form)
+    try:
+        touched = erasure.erase(
+            business=request.business,
+            email=form.cleaned_data["email"],
+            actor=_actor(request),
+            now=timezone.now(),
+        )
+    except Refusal as refusal:
+        return _page(request, erasing=_with_refusal(form, refusal))
+    said = ngettext(
+        "The person is erased, from %(count)d order too.",
+        "The person is erased, from %(count)d orders too.",
+        touched["orders"],
+    )
+    return _done(request, said % {"count": touched["orders"]}, "erasure")
+
+
+def _actor(request: MemberRequest) -> str:
+    return history.staff(request.profile.id)
+
+
+def _change(request: MemberRequest, form: forms.BaseForm) -> None:
+    """Save what a form of settings holds, with the line of who changed it."""
+    business_settings.change(
+        business=request.business, fields=form.cleaned_data, actor=_actor(request), now=timezone.now()
+    )
 
 
 def _with_refusal(form: forms.Form, refusal: Refusal) -> forms.Form:

@@ -2,7 +2,17 @@
 
 from django.urls import URLPattern, URLResolver, path
 
-from web.backoffice import ledgers, purchase_list, purchases, readers_page, refunds, settings_page
+from web.backoffice import (
+    close_outs,
+    ledgers,
+    purchase_list,
+    purchases,
+    readers_page,
+    receipts,
+    reconciliation,
+    refunds,
+    settings_page,
+)
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("purchases/", purchase_list.purchase_list, name="purchases"),
@@ -21,6 +31,13 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("credit-balance/<int:customer_id>/", ledgers.balance_of, name="credit_balance_of"),
     path("credit-services/", ledgers.services, name="credit_services"),
     path("credit-services/<int:customer_id>/", ledgers.services_of, name="credit_services_of"),
+    path("purchases/<str:number>/receipt/", receipts.resend, name="receipt_resend"),
+    path("close-out/", close_outs.close_out_page, name="close_outs"),
+    path("close-out/export/", close_outs.export, name="close_outs_export"),
+    path("close-out/<uuid:public_id>/", close_outs.close_out, name="close_out"),
+    path("reconciliation/", reconciliation.payouts, name="reconciliation"),
+    path("reconciliation/export/", reconciliation.export, name="reconciliation_export"),
+    path("reconciliation/<str:payout_id>/", reconciliation.payout, name="payout"),
     path("settings/", settings_page.settings_page, name="settings"),
     path("settings/stripe/", settings_page.save_keys, name="settings_keys"),
     path("settings/stripe/state/", settings_page.account_state, name="settings_account_state"),
@@ -39,4 +56,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("settings/readers/<uuid:reader_id>/refresh/", readers_page.refresh, name="settings_reader_refresh"),
     path("settings/readers/<uuid:reader_id>/remove/", readers_page.remove, name="settings_reader_remove"),
     path("settings/gateway/", settings_page.save_gateway, name="settings_gateway"),
+    path("settings/charging/", settings_page.save_charging, name="settings_charging"),
+    path("settings/receipts/", settings_page.save_receipts, name="settings_receipts"),
+    path("settings/erase/", settings_page.erase_person, name="settings_erase"),
 ]

@@ -37,5 +37,14 @@ def unseal(sealed: str) -> str:
 
 
 def reseal(sealed: str) -> str:
-    """Return the same secret sealed with the newest key."""
-    return _box(tuple(settings.FIELD_ENCRYPTION_KEYS)).rotate(sealed.encode()).decode()
+    """Return the same secret sealed with the newest key; raise CannotOpenSecret when no key fits."""
+    return seal(unseal(sealed))
+
+
+def is_sealed_with_newest(sealed: str) -> bool:
+    """Say whether the value needs no other key than the first."""
+    try:
+        _box(tuple(settings.FIELD_ENCRYPTION_KEYS[:1])).decrypt(sealed.encode())
+    except InvalidToken:
+        return False
+    return True

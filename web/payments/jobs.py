@@ -88,13 +88,20 @@ CREATE_CARD_SETUP = JobKind("create_card_setup", Queue.INTENTS, arguments=("card
 READ_CARD_SETUP = JobKind("read_card_setup", Queue.INTENTS, arguments=("card_setup_id",))
 DETACH_CARD = JobKind("detach_card", Queue.INTENTS, arguments=("card_id",))
 DRILL_STEP = JobKind("drill_step", Queue.MAINTENANCE, arguments=("step",))  # load for `manage.py drill`
-SEND_RECEIPT = JobKind("send_receipt", Queue.RECEIPTS, lease_seconds=60, arguments=("order_id",))
-
 # Pages of lists: each may take as long as any call, and the lease allows for all of them.
 BACKFILL_EVENTS = JobKind(
     "backfill_events", Queue.RECONCILE, lease_seconds=240, arguments=("stripe_account_id",)
 )
 CHECK_DRIFT = JobKind("check_drift", Queue.RECONCILE, lease_seconds=600, arguments=("stripe_account_id",))
+IMPORT_BALANCE = JobKind(
+    "import_balance", Queue.RECONCILE, lease_seconds=300, arguments=("stripe_account_id",)
+)
+READ_PAYOUT = JobKind("read_payout", Queue.RECONCILE, lease_seconds=300, arguments=("payout_row_id",))
+SEND_RECEIPT = JobKind("send_receipt", Queue.RECEIPTS, lease_seconds=60, arguments=("order_id",))
+RESEND_RECEIPT = JobKind("resend_receipt", Queue.RECEIPTS, lease_seconds=60, arguments=("resend_id",))
+SEND_REFUND_RECEIPT = JobKind(
+    "send_refund_receipt", Queue.RECEIPTS, lease_seconds=60, arguments=("refund_id",)
+)
 
 CATALOGUE = {kind.name: kind for kind in list(globals().values()) if isinstance(kind, JobKind)}
 

@@ -1,10 +1,10 @@
 """Every SELECT … FOR UPDATE of the ledger, so that the order of locks can be read in one place.
 
-The order: cart, payment, refund, order line, attempt, place in a reader's queue, customer, ledger balance, job;
-ascending ids within each (a reader is locked by whoever has no sale locked, before the places in its queue). A
-payment belongs to one cart reference, so a *sale* (a cart reference with all that hangs on it) is locked as a tree;
-whoever needs several sales takes them in ascending order of their references. NO KEY: inserting a row that points
-at a locked one does not have to wait.
+The order: payment settings, location (closing a shift), cart, payment, refund, order line, attempt, place in a
+reader's queue, customer, ledger balance, job; ascending ids within each (a reader is locked by whoever has no sale
+locked, before the places in its queue). A payment belongs to one cart reference, so a *sale* (a cart reference with
+all that hangs on it) is locked as a tree; whoever needs several sales takes them in ascending order of their
+references. NO KEY: inserting a row that points at a locked one does not have to wait.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from django.db.models import Q
 
-from web.core.models import Profile
+from web.core.models import Location, Profile
 from web.payments.models import (
     Attempt,
     Card,
@@ -29,6 +29,7 @@ from web.payments.models import (
     Order,
     OrderLine,
     Payment,
+    PaymentSettings,
     Reader,
     ReaderAction,
     Refund,
@@ -78,6 +79,16 @@ class Sale:
 
     def payment(self, payment_id: int) -> Payment:
         return next(payment for payment in self.payments if payment.id == payment_id)
+
+
+def location(location_id: int) -> None:
+    """Lock a location: its shifts are closed one after the other. Nothing else of the ledger takes this lock."""
+    Location.objects.select_for_update(no_key=True).get(id=location_id)
+
+
+def settings(business_id: int) -> PaymentSettings:
+    """Lock a business's payment settings: two people who change them at once take turns."""
+    return PaymentSettings.objects.select_for_update(no_key=True).get(business_id=business_id)
 
 
 def cart(*, business_id: int, token: str) -> Cart | None:

@@ -183,3 +183,31 @@ class Answer(Generic[S]):
     error_code: str = ""
     decline_code: str = ""
     is_replay: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PayoutSnapshot:
+    """A payout as it was at one moment."""
+
+    payout_id: str
+    status: str  # Stripe's: pending, in_transit, paid, failed, canceled
+    amount: Money
+    is_automatic: bool
+    is_reconcilable: bool  # Stripe says that its lines are complete
+    failure_code: str
+    created_at: datetime.datetime
+    arrives_on: datetime.date
+
+
+@dataclass(frozen=True, slots=True)
+class EntrySnapshot:
+    """A balance transaction: it never changes once it is there."""
+
+    entry_id: str
+    kind: str
+    category: str
+    source_id: str
+    amount: Money
+    fee: Money
+    created_at: datetime.datetime
+    available_at: datetime.datetime

@@ -15,15 +15,12 @@ from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from tests.factories import ItemFactory, LocationFactory, ProfileFactory, StaffFactory
-from tests.giving_back import ask
-from tests.shop import Shop
+from tests.shop import Shop, given_back
 from web.backoffice.csv_files import safe
 from web.core.models import Business, Profile
 from web.payments.management.commands.generate_orders import generate
-from web.payments.models import AuditEntry, Method, Order, OrderLine, Payment, Refund
-from web.payments.money import Money
+from web.payments.models import AuditEntry, Method, Order, OrderLine, Payment
 from web.payments.operations import desk
-from web.payments.operations.refund_shares import Part
 from web.payments.queries import finding
 from web.payments.queries.finding import Filters, Key
 
@@ -71,11 +68,6 @@ def paid_by_card(shop: Shop, order: Order, **changes: Any) -> Payment:
     return order.payments.get()
 
 
-def gave_back(order: Order, minor: int) -> None:
-    """Give a part of a cash order back."""
-    ask(order.payments.get(), Part(Money(minor, order.currency)))
-
-
 def numbers(response: Any) -> list[str]:
     assert response.status_code == 200
     return NUMBER.findall(response.content.decode())
@@ -90,9 +82,8 @@ def test_the_search_box_finds_by_all_that_people_have(staff: Client, shop: Shop)
     order = sold(
         shop, quantity=2, customer_name="김민준 Ada-Lou O'Hara", customer_email="ada.lou+x@mail.example"
     )
-    gave_back(order, 100)
     payment = paid_by_card(shop, order)
-    Refund.objects.update(stripe_refund_id="re_one")
+    given_back(payment, 100, stripe_refund_id="re_one")
     for text in (
         order.number,
         order.number.replace("-", "").lower(),
@@ -160,10 +151,9 @@ def test_filters(staff: Client, shop: Shop, business: Business) -> None:
     late = sold(shop, created_at=datetime(2026, 3, 2, 4, 30, tzinfo=UTC), created_by=seller)
     early = sold(shop, created_at=datetime(2026, 3, 2, 5, 30, tzinfo=UTC), location=place)
     OrderLine.objects.filter(order=early).update(item_type="gift_card")
-    gave_back(early, 3600)
-    paid_by_card(shop, early)
+    given_back(paid_by_card(shop, early), 3600)
     paid_part = sold(shop, created_at=datetime(2026, 4, 1, tzinfo=UTC))
-    gave_back(paid_part, 1)
+    given_back(paid_part.payments.get(), 1)
     for asked, expected in (
         ({"since": "2026-03-01", "until": "2026-03-01"}, {late}),
         ({"since": "2026-03-02", "until": "2026-03-02"}, {early}),
@@ -219,7 +209,7 @@ def test_a_page_costs_as_many_queries_as_ever(
 def test_totals_are_of_what_is_filtered(staff: Client, shop: Shop, business: Business) -> None:
     sold(shop, quantity=2)
     order = sold(shop)
-    gave_back(order, 600)
+    given_back(order.payments.get(), 600)
     won = sold(shop, currency="krw")
     Payment.objects.filter(order=won).update(currency="krw")
     html = " ".join(staff.get("/purchases/totals/").content.decode().split())
@@ -239,7 +229,7 @@ def test_the_export_honours_the_filters_and_runs_no_formula(
 ) -> None:
     evil = sold(shop, customer_name='=HYPERLINK("http://evil")', customer_email="a@b.example", quantity=2)
     OrderLine.objects.filter(order=evil).update(description="@SUM(1)")
-    gave_back(evil, 200)
+    given_back(evil.payments.get(), 200)
     sold(shop, customer_name="Bob")
     response = staff.get("/purchases/export/", {"q": "72.00"})
     assert response["Content-Type"] == "text/csv; charset=utf-8"

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from io import StringIO
 
 import pytest
+from cryptography.fernet import Fernet
+from django.core.management import CommandError, call_command
+from django.db import DatabaseError, transaction
 from django.test import Client
 from django.utils import timezone
+from pytest_django import Settings
 
 from tests.factories import LocationFactory, ProfileFactory, StaffFactory
 from tests.shop import Shop
 from web.core.models import Business, Location, Profile
-from web.payments.models import Job, PaymentSettings, StripeAccount, WebhookSecret
+from web.payments.crypto import unseal
+from web.payments.models import AuditEntry, Job, PaymentSettings, StripeAccount, WebhookSecret
 from web.payments.operations import accounts
 
 SignIn = Callable[[Profile], Client]
@@ -155,3 +161,95 @@ def test_other_peoples_account_cannot_be_checked(owner: Client, other_business: 
     assert owner.post("/settings/stripe/check/", {"account": theirs.id}).status_code == 404
     assert owner.post("/settings/stripe/check/", {"account": "x"}).status_code == 404
     assert not Job.objects.exists()
+
+
+def test_who_changed_what_is_written_down_and_never_a_secret(owner: Client, business: Business) -> None:
+    owner.post("/settings/stripe/", {"publishable_key": PUBLISHABLE, "secret_key": SECRET})
+    owner.post("/settings/webhook/", {"secret": "whsec_firstsecret1"})
+    owner.post("/settings/policy/", {"refund_policy": "14 days."})
+    owner.post("/settings/policy/", {"refund_policy": "14 days."})  # nothing changed: nothing is written down
+    owner.post("/settings/tips/", {"tip_presets": "10"})
+    actions = list(
+        AuditEntry.objects.filter(business=business).order_by("id").values_list("action", "changes")
+    )
+    assert [action for action, _changes in actions] == [
+        "keys.entered",
+        "webhook.secret_added",
+        "settings.changed",
+        "settings.changed",
+    ]
+    assert actions[2][1] == {"refund_policy": ["", "14 days."]}
+    assert actions[3][1] == {"tip_presets": [[15, 20, 25, 30], [10]]}
+    written = str(actions)
+    assert SECRET not in written
+    assert "firstsecret" not in written
+    assert "14 days." in html_of(owner).split('id="history"')[1]
+    for change in (
+        lambda: AuditEntry.objects.update(actor="nobody"),
+        lambda: AuditEntry.objects.all().delete(),
+    ):
+        with pytest.raises(DatabaseError, match="this record is kept"), transaction.atomic():
+            change()
+
+
+def test_charging_and_receipt_texts(owner: Client, business: Business) -> None:
+    body = {"capture_mode": "manual", "statement_descriptor_suffix": "YOGA 24", "abandoned_after_hours": "2"}
+    assert owner.post("/settings/charging/", body).status_code == 302
+    texts = {
+        "receipt_header": "Welcome",
+        "receipt_footer": "See you",
+        "receipt_legal": "Registered in Albany",
+    }
+    assert owner.post("/settings/receipts/", texts).status_code == 302
+    settings = PaymentSettings.objects.get(business=business)
+    assert (settings.capture_mode, settings.statement_descriptor_suffix) == ("manual", "YOGA 24")
+    assert (settings.abandoned_after_hours, settings.receipt_legal) == (2, "Registered in Albany")
+    for wrong in (
+        {"statement_descriptor_suffix": "요가"},
+        {"statement_descriptor_suffix": "A*B"},
+        {"statement_descriptor_suffix": "12"},
+        {"abandoned_after_hours": "0"},
+        {"abandoned_after_hours": "169"},
+        {"capture_mode": "never"},
+    ):
+        assert owner.post("/settings/charging/", {**body, **wrong}).status_code == 422, wrong
+    settings.refresh_from_db()
+    assert settings.statement_descriptor_suffix == "YOGA 24"
+
+
+def test_what_customers_may_do(owner: Client, business: Business) -> None:
+    owner.post("/settings/gateway/", {"gateway": "stripe", "keeps_cards": "on", "pays_on_arrival": "on"})
+    settings = PaymentSettings.objects.get(business=business)
+    assert (settings.keeps_cards, settings.pays_on_arrival, settings.guests_may_pay) == (True, True, False)
+
+
+def test_keys_are_rotated_in_batches_and_twice(business: Business, settings: Settings) -> None:
+    shop = Shop.make(business=business)
+    accounts.add_webhook_secret(business=business, secret="whsec_firstsecret1", now=timezone.now())
+    before = shop.account.secret_key_sealed
+    old, new = settings.FIELD_ENCRYPTION_KEYS[0], Fernet.generate_key().decode()
+    settings.FIELD_ENCRYPTION_KEYS = [new, old]
+    first, second = StringIO(), StringIO()
+    call_command("rotate_keys", stdout=first)
+    assert "payments_stripeaccount.secret_key_sealed: 1 sealed again, 0 were, 0 cannot" in first.getvalue()
+    call_command("rotate_keys", stdout=second)
+    assert "payments_stripeaccount.secret_key_sealed: 0 sealed again, 1 were, 0 cannot" in second.getvalue()
+    settings.FIELD_ENCRYPTION_KEYS = [new]
+    shop.account.refresh_from_db()
+    assert shop.account.secret_key_sealed != before
+    assert unseal(shop.account.secret_key_sealed).startswith("sk_test_")
+    assert unseal(WebhookSecret.objects.get().secret_sealed) == "whsec_firstsecret1"
+    settings.FIELD_ENCRYPTION_KEYS = [Fernet.generate_key().decode()]
+    with pytest.raises(CommandError, match="does not hold"):
+        call_command("rotate_keys", stdout=StringIO())
+    settings.FIELD_ENCRYPTION_KEYS = [new]
+    shop.account.refresh_from_db()
+    assert unseal(shop.account.secret_key_sealed).startswith("sk_test_"), (
+        "what cannot be opened stays as it was"
+    )
+
+
+@pytest.mark.parametrize("path", ["/settings/charging/", "/settings/receipts/", "/settings/erase/"])
+def test_only_owners_change(path: str, client: Client, business: Business, sign_in: SignIn) -> None:
+    assert client.post(path).status_code == 302
+    assert sign_in(StaffFactory.create(business=business, groups=["purchases"])).post(path).status_code == 403

@@ -99,7 +99,6 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('public_id', models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
-                ('reader_id_at_stripe', models.CharField(blank=True, max_length=64)),
                 ('currency', models.CharField(max_length=3)),
                 ('since', models.DateTimeField()),
                 ('closed_at', models.DateTimeField()),
@@ -112,6 +111,7 @@ class Migration(migrations.Migration):
                 ('card_sales_minor', models.BigIntegerField()),
                 ('card_refunds_minor', models.BigIntegerField()),
                 ('card_booked_minor', models.BigIntegerField()),
+                ('card_booked_ours_minor', models.BigIntegerField()),
                 ('card_count', models.PositiveIntegerField()),
                 ('card_booked_count', models.PositiveIntegerField()),
                 ('totals', models.JSONField()),
@@ -164,11 +164,6 @@ class Migration(migrations.Migration):
                 ('sent_to', models.EmailField(blank=True, max_length=254)),
                 ('sent_at', models.DateTimeField(null=True)),
             ],
-        ),
-        migrations.AddField(
-            model_name='paymentsettings',
-            name='abandon_after_hours',
-            field=models.PositiveSmallIntegerField(default=24),
         ),
         migrations.AddField(
             model_name='paymentsettings',
@@ -230,7 +225,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='paymentsettings',
-            constraint=models.CheckConstraint(condition=models.Q(('abandon_after_hours__gte', 1), ('abandon_after_hours__lte', 168)), name='a_payment_is_given_up_within_a_week'),
+            constraint=models.CheckConstraint(condition=models.Q(('abandoned_after_hours__gte', 1), ('abandoned_after_hours__lte', 168)), name='a_payment_is_given_up_within_a_week'),
         ),
         migrations.AddField(
             model_name='auditentry',
@@ -246,6 +241,11 @@ class Migration(migrations.Migration):
             model_name='balanceentry',
             name='account',
             field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='balance_entries', to='payments.stripeaccount'),
+        ),
+        migrations.AddField(
+            model_name='balanceentry',
+            name='dispute',
+            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='balance_entries', to='payments.dispute'),
         ),
         migrations.AddField(
             model_name='balanceentry',
@@ -271,6 +271,11 @@ class Migration(migrations.Migration):
             model_name='closeout',
             name='location',
             field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='close_outs', to='core.location'),
+        ),
+        migrations.AddField(
+            model_name='closeout',
+            name='reader',
+            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='close_outs', to='payments.reader'),
         ),
         migrations.AddField(
             model_name='closeout',

@@ -10,6 +10,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from web.payments.models.base import currency_field, is_lower_case_currency, minor_field
+from web.payments.models.dispute import Dispute
 from web.payments.models.payment import Payment
 from web.payments.models.refund import Refund
 from web.payments.models.settings import StripeAccount
@@ -75,6 +76,7 @@ class BalanceEntry(models.Model):
     payout = models.ForeignKey(Payout, on_delete=models.PROTECT, null=True, related_name="entries")
     payment = models.ForeignKey(Payment, on_delete=models.PROTECT, null=True, related_name="balance_entries")
     refund = models.ForeignKey(Refund, on_delete=models.PROTECT, null=True, related_name="balance_entries")
+    dispute = models.ForeignKey(Dispute, on_delete=models.PROTECT, null=True, related_name="balance_entries")
 
     class Meta:
         constraints = [

@@ -10,6 +10,7 @@ from django.db.models import F, Q
 from web.core.models import Business, Location, Profile
 from web.payments.models.base import currency_field, is_lower_case_currency, minor_field
 from web.payments.models.payment import Payment
+from web.payments.models.reader import Reader
 from web.payments.models.refund import Refund
 
 
@@ -24,7 +25,7 @@ class CloseOut(models.Model):
     business = models.ForeignKey(Business, on_delete=models.PROTECT, related_name="close_outs")
     location = models.ForeignKey(Location, on_delete=models.PROTECT, related_name="close_outs")
     staff = models.ForeignKey(Profile, on_delete=models.PROTECT, null=True, related_name="close_outs")
-    reader_id_at_stripe = models.CharField(max_length=64, blank=True)  # tmr_…: the cards of one reader alone
+    reader = models.ForeignKey(Reader, on_delete=models.PROTECT, null=True, related_name="close_outs")
     currency = currency_field()
     since = models.DateTimeField()  # nothing older was looked at
     closed_at = models.DateTimeField()
@@ -40,6 +41,7 @@ class CloseOut(models.Model):
     card_refunds_minor = minor_field()
     # Stripe's own sum of those card payments that it had already booked, and how many they were.
     card_booked_minor = minor_field()
+    card_booked_ours_minor = minor_field()  # the same payments' sum with us: a difference is Stripe's or ours
     card_count = models.PositiveIntegerField()
     card_booked_count = models.PositiveIntegerField()
     totals = models.JSONField()  # by method, member of staff and reader, for the printed page

@@ -40,9 +40,6 @@ class PaymentSettings(models.Model):
     capture_mode = models.CharField(max_length=10, choices=CaptureMode, default=CaptureMode.AUTOMATIC)
     # Behind the account's own prefix on a card's statement: "HANRIVER* YOGA".
     statement_descriptor_suffix = models.CharField(max_length=12, blank=True)
-    abandon_after_hours = models.PositiveSmallIntegerField(
-        default=24
-    )  # then a payment nobody made is cancelled
     receipt_header = models.CharField(max_length=300, blank=True)
     receipt_footer = models.TextField(blank=True, max_length=1000)
     receipt_legal = models.TextField(blank=True, max_length=1000)
@@ -61,7 +58,7 @@ class PaymentSettings(models.Model):
     class Meta:
         constraints = [
             models.CheckConstraint(
-                condition=models.Q(abandon_after_hours__gte=1, abandon_after_hours__lte=168),
+                condition=models.Q(abandoned_after_hours__gte=1, abandoned_after_hours__lte=168),
                 name="a_payment_is_given_up_within_a_week",
             ),
         ]

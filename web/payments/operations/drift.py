@@ -17,7 +17,7 @@ from web.payments.jobs import CHECK_DRIFT, NOBODY_WAITS, READ_INTENT, enqueue
 from web.payments.models import Drift, DriftCursor, Payment, Refund, StripeAccount
 from web.payments.money import Money
 from web.payments.operations.backfill import AFTER_REFUSAL, STRIPE_KEEPS, WATCHED
-from web.payments.operations.refunds import import_soon
+from web.payments.operations.refund_news import import_soon
 from web.payments.states import PaymentState, RefundState
 
 EVERY = datetime.timedelta(minutes=10)

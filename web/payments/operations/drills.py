@@ -14,6 +14,7 @@ from django.db import connection, transaction
 
 from web.core.models import Business
 from web.payments import history, jobs
+from web.payments.bell import ring_on_commit
 from web.payments.jobs import DRILL_STEP, Lease
 from web.payments.models import Job
 
@@ -62,7 +63,7 @@ def put(*, steps: int, now: datetime.datetime) -> range:
         ],
         batch_size=1000,
     )
-    jobs.ring_on_commit(DRILL_STEP.queue)
+    ring_on_commit(DRILL_STEP.queue)
     return numbers
 
 

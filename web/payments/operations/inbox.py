@@ -16,12 +16,13 @@ from web.core import faultpoints
 from web.payments import history
 from web.payments.bell import bell
 from web.payments.jobs import Queue
-from web.payments.models import InboxEvent, Payment
-from web.payments.operations import cards, disputes, intents, reader_attempts, refund_news
+from web.payments.models import InboxEvent, Payment, Payout
+from web.payments.operations import balance, cards, disputes, intents, reader_attempts, refund_news
 from web.payments.snapshots import (
     CardFacts,
     DisputeSnapshot,
     IntentSnapshot,
+    PayoutSnapshot,
     ReaderSnapshot,
     RefundedSoFar,
     RefundSnapshot,
@@ -135,11 +136,12 @@ class Road:
     """Where one kind of news belongs, and what it changes.
 
     `find` names the payment that it is about (batches are applied sale by sale); `apply` brings the ledger to
-    what it tells and returns the payment that it changed or confirmed, None where it is about nothing of ours.
+    what it tells and returns the row that it changed or confirmed (a payment's story tells of it), None where it
+    is about nothing of ours.
     """
 
     find: Callable[..., Payment | None]  # (account_id, snapshot)
-    apply: Callable[..., Payment | None]  # (account_id, snapshot, now)
+    apply: Callable[..., Payment | Payout | None]  # (account_id, snapshot, now)
 
 
 # Every kind of news that events bring. Another kind is a line here, and one in tasks/snapshots.py.
@@ -151,6 +153,7 @@ ROADS: dict[type, Road] = {
     DisputeSnapshot: Road(disputes.find, disputes.settle),
     ReaderSnapshot: Road(reader_attempts.find, reader_attempts.hear),
     SetupSnapshot: Road(cards.find, cards.settle),
+    PayoutSnapshot: Road(balance.find, balance.settle_payout),
 }
 
 # Says in our own terms what an event tells (a key of ROADS); None where it is of a kind that we do not follow.
@@ -222,12 +225,12 @@ def _apply(one: _Work, *, now: datetime.datetime) -> None:
     event, told = one.event, one.told
     if isinstance(told, Exception):
         raise told
-    payment = None
+    changed = None
     if told is not None:
-        payment = ROADS[type(told)].apply(account_id=event.account_id, snapshot=told, now=now)
+        changed = ROADS[type(told)].apply(account_id=event.account_id, snapshot=told, now=now)
     event.settled_at, event.error = now, ""
-    event.state = InboxEvent.State.IGNORED if payment is None else InboxEvent.State.APPLIED
-    event.payment = payment
+    event.state = InboxEvent.State.IGNORED if changed is None else InboxEvent.State.APPLIED
+    event.payment = payment = changed if isinstance(changed, Payment) else None
     if payment is not None:
         lag = now - event.received_at
         history.record(

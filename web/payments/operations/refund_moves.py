@@ -13,7 +13,7 @@ from web.payments import history, locks
 from web.payments.jobs import NOBODY_WAITS, PERSON_WAITS, READ_REFUND, SUBMIT_REFUND, JobKind, enqueue
 from web.payments.locks import Sale
 from web.payments.models import Payment, Refund
-from web.payments.operations import ledgers
+from web.payments.operations import ledgers, receipts
 from web.payments.operations.payments import count_refunds, release
 from web.payments.states import REFUND_OPEN, REFUND_WITHOUT_MONEY, RefundState, transition
 
@@ -38,6 +38,7 @@ def move(
         ledgers.put_back(refund=refund, now=now, actor=actor)
     elif to == RefundState.SUCCEEDED:
         count_refunds(payment, returned=amount)
+        receipts.queue_refund_receipt(refund, now=now)
     refund.checks = 0
     refund.next_check_at = next_check(refund, now=now)
     refund.save()

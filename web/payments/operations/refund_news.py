@@ -13,7 +13,7 @@ from web.payments import history, locks
 from web.payments.jobs import IMPORT_REFUNDS, NOBODY_WAITS, enqueue
 from web.payments.locks import Sale
 from web.payments.models import Operation, Payment, Refund
-from web.payments.operations import attempts
+from web.payments.operations import attempts, receipts
 from web.payments.operations.payments import count_refunds, release
 from web.payments.operations.refund_moves import move, next_check, tell
 from web.payments.snapshots import RefundedSoFar, RefundSnapshot
@@ -123,6 +123,8 @@ def _import(
     if refund.state not in REFUND_WITHOUT_MONEY:
         is_done = refund.state == RefundState.SUCCEEDED
         count_refunds(payment, reserved=amount, returned=amount if is_done else 0)
+        if is_done:
+            receipts.queue_refund_receipt(refund, now=now)
         payment.save(update_fields=["refunded_minor", "refunded_beyond_minor", "returned_minor"])
     tell(
         history.REFUND_IMPORTED, payment, refund, now=now, actor=actor, to_state=refund.state,

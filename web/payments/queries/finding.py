@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from django.db import connection, transaction
 from django.db.models import (
     BooleanField,
     Count,
@@ -34,10 +35,11 @@ from web.payments.money import Money, MoneyError
 PAGE = 50
 EXPORT_BATCH = 500
 MOST_WORDS = 8
+MANY = 2000  # matches of words beyond which the newest ones are found soon by walking
 LONGEST_SEARCH = 200
 
 _NUMBER = re.compile(r"([2-9A-HJKMNP-TV-Z]{4})-?([2-9A-HJKMNP-TV-Z]{4})", re.IGNORECASE)
-_AMOUNT = re.compile(r"[^\W\d_]{0,3}\s?[$₩€£¥]?\s?([0-9][0-9,]*(?:\.[0-9]{1,3})?)\s?([A-Za-z]{3})?")
+_AMOUNT = re.compile(r"[$₩€£¥]?\s?([0-9][0-9,]*(?:\.[0-9]{1,3})?)\s?([A-Za-z]{3})?")
 _BETWEEN_WORDS = re.compile(r"[\s@.,;:_+'\"()/\\-]+")  # as paydesk_order_words splits (migration 0007)
 
 
@@ -268,8 +270,10 @@ def _matching(rows: QuerySet[Order], business: Business, text: str) -> QuerySet[
         cards = Payment.objects.filter(business=business, card_last4=text, order__isnull=False)
         meanings.append(Order.objects.filter(id__in=cards.values("order_id")))
     words = words_query(business, text)
-    if words and not amounts:
-        meanings.append(_has_words(words))
+    # "36" is an amount; "2345" may also be how a number begins, and "2KRW" is.
+    if words and (not amounts or (text.isalnum() and len(text) >= 4)):
+        few = _orders_with(words)
+        meanings.append(_has_words(words) if few is None else Q(id__in=few))
     if not meanings:
         return rows.none()
     if len(meanings) == 1 and isinstance(meanings[0], Q):
@@ -279,6 +283,26 @@ def _matching(rows: QuerySet[Order], business: Business, text: str) -> QuerySet[
     parts = [own.filter(one) if isinstance(one, Q) else one for one in meanings]
     ids = [part.order_by().values("id") for part in parts]
     return rows.filter(id__in=ids[0].union(*ids[1:]) if len(ids) > 1 else ids[0])
+
+
+def _orders_with(words: str) -> list[int] | None:
+    """Return the orders with these words; None where they are many.
+
+    Asked apart, by the words' own index: PostgreSQL cannot know how rare the beginning of a word is, and for a
+    rare one would walk through all orders from the newest on. Many are met soon on that walk.
+    """
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        cursor.execute(
+            """
+            SELECT id FROM payments_order
+            WHERE paydesk_order_words(business_id, customer_name, customer_email, number) @@ %s::tsquery LIMIT %s
+            """,
+            [words, MANY + 1],
+        )
+        ids = [row[0] for row in cursor.fetchall()]
+        cursor.execute("SET LOCAL enable_seqscan = DEFAULT")
+    return ids if len(ids) <= MANY else None
 
 
 def _has_words(words: str) -> Q:

@@ -6,15 +6,17 @@ but no sale ever happened. Ids of Stripe's are invented.
 
 from __future__ import annotations
 
+import json
 from argparse import ArgumentParser
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connection, transaction
+from django.db.models import Model
 
 from web.core.models import Business, Item, Location, Profile
-from web.payments.models import StripeAccount
+from web.payments.models import Order, OrderLine, Payment, Refund, StripeAccount
 
 BATCH = 50_000  # orders a transaction: a broken run leaves whole batches behind
 
@@ -70,18 +72,19 @@ WHERE o.id > %(after)s AND o.business_id = %(business)s
 """
 PAYMENTS = """
 INSERT INTO payments_payment (public_id, business_id, account_id, cart_reference, order_id, created_by_id, method,
-    state, state_changed_at, amount_minor, currency, amount_received_minor, refunded_minor, returned_minor,
-    form_token,
+    state, state_changed_at, amount_minor, currency, amount_received_minor, refunded_minor,
+    returned_minor, form_token,
     payer_key_hash, intent_id, charge_id, client_secret_sealed, card_brand, card_last4, decline_code, failure_code,
-    held_reason, checks, note, is_captured_later, reader_tip_minor, created_at)
+    held_reason, checks, note, created_at)
 SELECT gen_random_uuid(), o.business_id, CASE WHEN is_card THEN %(account)s END, o.cart_reference, o.id,
     o.created_by_id, CASE WHEN is_card THEN 'online' ELSE 'cash' END, 'succeeded', o.created_at, o.total_minor,
-    o.currency, o.total_minor, back, back, 'generated-' || o.id, '', CASE WHEN is_card THEN 'pi_gen' || o.id END,
+    o.currency, o.total_minor, returned, returned, 'generated-' || o.id, '',
+    CASE WHEN is_card THEN 'pi_gen' || o.id END,
     CASE WHEN is_card THEN 'ch_gen' || o.id END, '', CASE WHEN is_card THEN 'visa' ELSE '' END,
-    CASE WHEN is_card THEN lpad((o.id * 7919 %% 10000)::text, 4, '0') ELSE '' END, '', '', '', 0, '', false, 0,
-    o.created_at
+    CASE WHEN is_card THEN lpad((o.id * 7919 %% 10000)::text, 4, '0') ELSE '' END, '', '', '', 0, '', o.created_at
 FROM payments_order o, LATERAL (SELECT o.id %% 3 > 0 AS is_card,
-    CASE WHEN o.id %% 50 = 0 THEN o.total_minor WHEN o.id %% 50 = 1 THEN o.total_minor / 4 ELSE 0 END AS back) AS how
+    CASE WHEN o.id %% 50 = 0 THEN o.total_minor WHEN o.id %% 50 = 1 THEN o.total_minor / 4 ELSE 0 END
+    AS returned) AS how
 WHERE o.id > %(after)s AND o.business_id = %(business)s
 """
 REFUNDS = """
@@ -145,7 +148,34 @@ def generate(business: Business, *, orders: int, days: int = 730) -> None:
             cursor.execute("SELECT coalesce(max(id), 0) FROM payments_order")
             (after,) = cursor.fetchone()
             bounds = {"first": first, "last": min(first + BATCH, orders) - 1, "after": after}
-            for statement in (ORDERS, LINES, PAYMENTS, REFUNDS):
-                cursor.execute(statement, {**given, **bounds})
+            for statement, model in (
+                (ORDERS, Order),
+                (LINES, OrderLine),
+                (PAYMENTS, Payment),
+                (REFUNDS, Refund),
+            ):
+                cursor.execute(_completed(statement, model), {**given, **bounds})
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE payments_order, payments_orderline, payments_payment, payments_refund")
+
+
+def _completed(statement: str, model: type[Model]) -> str:
+    """Add the columns that the statement does not name and that must have a value, with their plain defaults."""
+    table, opening, rest = statement.partition(" (")
+    columns, closing, select = rest.partition(")\nSELECT ")
+    named = {name.strip() for name in columns.split(",")}
+    missing = {
+        str(field.column): _literal(field.get_default())
+        for field in model._meta.concrete_fields
+        if field.column not in named and not field.null and not field.primary_key
+    }
+    all_columns, values = ", ".join([*missing, columns]), ", ".join([*missing.values(), select])
+    return table + opening + all_columns + closing + values
+
+
+def _literal(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, dict | list):
+        return f"'{json.dumps(value)}'"
+    return str(value) if isinstance(value, int) else f"'{value or ''}'"

@@ -1,0 +1,62 @@
+"""`manage.py rotate_keys`: seal every secret of the database with the newest key of FIELD_ENCRYPTION_KEYS.
+
+Put a new key in front of the list, restart everything, run this, and only then take the old key away. Safe to run
+again, at once with itself, and while the site sells: a row that changes meanwhile was sealed with the newest key.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.apps import apps
+from django.core.management.base import BaseCommand, CommandError
+from django.db.models import Model
+
+from web.payments.crypto import CannotOpenSecret, is_sealed_with_newest, reseal
+
+BATCH = 500
+
+
+class Command(BaseCommand):
+    help = "Seal every stored secret again with the newest of FIELD_ENCRYPTION_KEYS."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        lost = 0
+        for model in apps.get_models():
+            for column in sealed_columns(model):
+                done, kept, unreadable = rotate(model, column)
+                lost += unreadable
+                self.stdout.write(
+                    f"{model._meta.db_table}.{column}: {done} sealed again, {kept} were, {unreadable} cannot be opened"
+                )
+        if lost:
+            raise CommandError(
+                f"{lost} values were sealed with a key that FIELD_ENCRYPTION_KEYS does not hold; they are as they were."
+            )
+
+
+def sealed_columns(model: type[Model]) -> list[str]:
+    """Return the model's columns that hold something sealed: their names say so."""
+    return [field.name for field in model._meta.concrete_fields if field.name.endswith("_sealed")]
+
+
+def rotate(model: type[Model], column: str) -> tuple[int, int, int]:
+    """Seal a column again; return how many rows were sealed, were already, and cannot be opened."""
+    done = kept = unreadable = last = 0
+    while True:
+        rows = model._default_manager.filter(pk__gt=last).exclude(**{column: ""}).order_by("pk")
+        batch = list(rows.values_list("pk", column)[:BATCH])
+        for pk, sealed in batch:
+            if is_sealed_with_newest(sealed):
+                kept += 1
+                continue
+            try:
+                fresh = reseal(sealed)
+            except CannotOpenSecret:
+                unreadable += 1
+                continue
+            # Only if it is still what was read: a payment that ended meanwhile keeps no secret.
+            done += model._default_manager.filter(pk=pk, **{column: sealed}).update(**{column: fresh})
+        if len(batch) < BATCH:
+            return done, kept, unreadable
+        last = batch[-1][0]
