@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 from stack.reader import Reader
 from tests.browser.conftest import Person, Studio
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 ONE_PAID = [("terminal", "succeeded")]
 PATIENCE_MS = 90_000  # a worker that was killed is overtaken when its lease runs out (40 s)
