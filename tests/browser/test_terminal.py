@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 from stack.reader import Reader
 from tests.browser.conftest import Person, Studio
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 ONE_PAID = [("terminal", "succeeded")]
 PATIENCE_MS = 90_000  # a worker that was killed is overtaken when its lease runs out (40 s)
@@ -32,8 +32,9 @@ def scan(till: Person, code: str) -> str:
 
 
 def charge(till: Person, code: str = "BLOCK") -> str:
-    """Scan an item and charge it with the keyboard alone; return the sale's token."""
+    """Scan an item and charge it on the front desk's reader, with the keyboard; return the sale's token."""
     token = scan(till, code)
+    till.page.get_by_label("Front desk").check()  # a till without a reader of its own is offered a free one
     till.page.keyboard.press("F9")
     till.page.locator(".reader-strip").wait_for()
     return token
@@ -87,11 +88,15 @@ def test_cancelled_before_the_card(desk: Person, reader: Reader, studio: Studio)
 
 def test_cancelled_too_late(desk: Person, reader: Reader, studio: Studio) -> None:
     token = charge(desk)
+    says(desk, "Present card.")
     reader.wait_until_asked()
-    reader.tap(processing_ms=600_000)
+    desk.page.route("**/checkout/till/state/**", lambda route: route.abort())  # the till hears nothing
+    reader.tap()
+    deadline = time.monotonic() + PATIENCE_MS / 1000
+    while not studio.orders(token):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
     desk.page.get_by_role("button", name="Cancel", exact=True).click()
-    expect(desk.page.get_by_role("button", name="Cancelling…")).to_be_disabled()
-    reader.finish()
     is_approved(desk)
     assert studio.payments(token) == ONE_PAID
     assert studio.orders(token) == 1

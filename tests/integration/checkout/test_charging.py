@@ -215,3 +215,16 @@ def test_the_receipt_at_the_till_leads_on(till: Client, shop: Shop, cart: Cart, 
     assert "Paid $36.00" in re.sub(r"\s+", " ", html)
     assert "New sale" in html
     assert "Previous sale" in html
+
+
+def test_who_may_refund_finds_the_previous_sales_refund(
+    till: Client, shop: Shop, cart: Cart, business: Business, sign_in: SignIn
+) -> None:
+    order = in_one_payment(shop, cart)
+    address = f'href="/purchases/{order.number}/refund/"'
+    assert address not in page(till.get("/checkout/")), "not without the right"
+    hana = StaffFactory.create(business=business, groups=["store", "refunds"])
+    type(order).objects.filter(id=order.id).update(created_by=hana)
+    browser = sign_in(hana)
+    assert address in page(browser.get("/checkout/"))
+    assert address in page(browser.get(f"/receipt/{order.token}/"))

@@ -15,7 +15,15 @@ from stack.reader import Unexpected
 from tests.integration.conftest import AtStripe
 from tests.integration.tasks.desk import Desk, look, run, work
 from tests.shop import Shop
-from web.payments.models import ConnectionToken, Job, Payment, Reader, ReaderAction, StripeLocation
+from web.payments.models import (
+    AuditEntry,
+    ConnectionToken,
+    Job,
+    Payment,
+    Reader,
+    ReaderAction,
+    StripeLocation,
+)
 from web.payments.operations import readers, terminal
 from web.payments.operations.readers import Address
 
@@ -63,6 +71,12 @@ def test_a_reader_from_its_code_to_its_removal(at_stripe: Make) -> None:
     readers.remove(business=business, reader_id=reader.public_id, now=timezone.now())
     run("remove_reader")
     assert list(at.v1.terminal.readers.list().data) == []
+    told = [line.changes for line in AuditEntry.objects.order_by("id")]
+    assert told == [
+        {"state": [None, "registering"]},
+        {"label": ["Front desk", "Bar"]},
+        {"state": ["ready", "removed"]},
+    ]
     with pytest.raises(terminal.ReaderNotFound):
         readers.refresh(business=business, reader_id=reader.public_id, now=timezone.now())
 

@@ -25,6 +25,7 @@ class AuditEntry(models.Model):
         PERSON_ERASED = "person.erased", _("Personal data erased")
         BULK_REFUND_ASKED = "bulk_refund.asked", _("Refund of many orders asked for")
         BULK_REFUND_RESUMED = "bulk_refund.resumed", _("Refund of many orders resumed")
+        READER_CHANGED = "reader.changed", _("Card reader changed")
         SHIFT_CLOSED = "shift.closed", _("Shift closed")
 
     business = models.ForeignKey(Business, on_delete=models.PROTECT, related_name="audit")

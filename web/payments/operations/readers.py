@@ -26,7 +26,15 @@ from web.payments.jobs import (
     JobKind,
     enqueue,
 )
-from web.payments.models import ConnectionToken, Reader, ReaderAction, StripeAccount, StripeLocation
+from web.payments.models import (
+    AuditEntry,
+    ConnectionToken,
+    Reader,
+    ReaderAction,
+    StripeAccount,
+    StripeLocation,
+)
+from web.payments.operations import audit
 from web.payments.operations.intents import account_in_use
 from web.payments.operations.terminal import ReaderNotFound
 from web.payments.snapshots import ReaderSnapshot
@@ -85,6 +93,7 @@ def register(
     registration_code: str,
     now: datetime.datetime,
     address: Address | None = None,
+    actor: str = audit.COMMAND,
 ) -> tuple[Reader, uuid.UUID]:
     """Ask for a reader to be registered by its code; return its row and the job that a person can follow.
 
@@ -103,7 +112,19 @@ def register(
         registration_code=registration_code,
         created_at=now,
     )
+    _audit(reader, {"state": [None, reader.state]}, actor=actor, now=now)
     return reader, _ask(REGISTER_READER, reader, now=now)
+
+
+def _audit(reader: Reader, changes: dict[str, object], *, actor: str, now: datetime.datetime) -> None:
+    audit.record(
+        AuditEntry.Action.READER_CHANGED,
+        business_id=reader.business_id,
+        actor=actor,
+        now=now,
+        subject=reader.label,
+        changes=changes,
+    )
 
 
 def _label(label: str) -> str:
@@ -163,11 +184,19 @@ def register_again(
 
 
 @transaction.atomic
-def rename(*, business: Business, reader_id: uuid.UUID, label: str, now: datetime.datetime) -> uuid.UUID:
+def rename(
+    *,
+    business: Business,
+    reader_id: uuid.UUID,
+    label: str,
+    now: datetime.datetime,
+    actor: str = audit.COMMAND,
+) -> uuid.UUID:
     """Give a reader another name, here at once and at Stripe by a worker; return the job to follow."""
     reader = _locked(business, reader_id)
-    reader.label = _label(label)
+    before, reader.label = reader.label, _label(label)
     reader.save(update_fields=["label"])
+    _audit(reader, {"label": [before, reader.label]}, actor=actor, now=now)
     return _ask(UPDATE_READER, reader, now=now)
 
 
@@ -181,14 +210,18 @@ def move(*, business: Business, reader_id: uuid.UUID, location: Location) -> Rea
 
 
 @transaction.atomic
-def remove(*, business: Business, reader_id: uuid.UUID, now: datetime.datetime) -> uuid.UUID | None:
+def remove(
+    *, business: Business, reader_id: uuid.UUID, now: datetime.datetime, actor: str = audit.COMMAND
+) -> uuid.UUID | None:
     """Remove a reader that nobody uses; return the job to follow, None where Stripe never knew it."""
     reader = _locked(business, reader_id)
     if ReaderAction.objects.filter(reader=reader).exclude(state__in=FINAL_ACTION).exists():
         raise ReaderInUse
     known_to_stripe = reader.stripe_reader_id is not None
+    before = reader.state
     reader.state, reader.removed_at = Reader.State.REMOVED, now
     reader.save(update_fields=["state", "removed_at"])
+    _audit(reader, {"state": [before, reader.state]}, actor=actor, now=now)
     return _ask(REMOVE_READER, reader, now=now) if known_to_stripe else None
 
 
