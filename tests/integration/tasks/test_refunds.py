@@ -100,6 +100,7 @@ def test_a_refund_from_the_click_to_stripe(at_stripe: Make) -> None:
         ("refund.moved", "submitting"),
         ("refund.moved", "succeeded"),
     ]
+    run("send_refund_receipt")
     assert not Job.objects.exclude(state="done").exists()
     with pytest.raises(refunds.NothingToGiveBack):
         ask(payment)

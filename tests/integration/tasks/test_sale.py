@@ -117,7 +117,7 @@ def test_a_sale_from_cart_to_order_and_receipt(at_stripe: Make) -> None:
     (message,) = mail.outbox
     assert message.to == ["ada@example.com"]
     assert order.number in message.subject
-    assert "72.00 USD" in message.body
+    assert "$72.00" in message.body
     assert Receipt.objects.get().sent_at is not None
     assert not Job.objects.exclude(state="done").exists()
 

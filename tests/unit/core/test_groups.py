@@ -18,6 +18,8 @@ def test_every_group_exists_after_migrate() -> None:
         "purchases",
         "refunds",
         "customer",
+        "credits",
+        "discounts",
         "settings",
     }
 

@@ -9,6 +9,7 @@ from decimal import Decimal
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import transaction
+from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
 from web.core.models import CREDIT_TYPES, Business, Item, Location, Profile
@@ -37,7 +38,7 @@ class CartFrozen(Refusal):
 
 class BadQuantity(Refusal):
     code = "bad_quantity"
-    message = _("A quantity is a whole number from 0 to %(most)d.") % {"most": LARGEST_QUANTITY}
+    message = format_lazy(_("A quantity is a whole number from 0 to {most}."), most=LARGEST_QUANTITY)
     next_step = _("No money moved. Change the quantity and try again.")
 
 

@@ -97,6 +97,8 @@ def charge(
         business=business,
         account=account,
         card=card,
+        card_brand=card.brand,
+        card_last4=card.last4,
         cart_reference=cart.reference,
         customer_id=cart.customer_id,
         created_by=staff,
