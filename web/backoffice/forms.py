@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, cast
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from web.core.models import Location
+from web.core.models import Item, Location
 from web.payments.models import PaymentSettings
 
 if TYPE_CHECKING:  # Django's own ModelForm takes no parameters
@@ -197,6 +198,31 @@ class ChargingForm(PaymentSettingsForm):
         if not 1 <= hours <= 168:
             raise forms.ValidationError(_("A whole number from 1 to 168."))
         return hours
+
+
+class FeesForm(forms.Form):
+    """Which items the fees of the business's policy are sold as, when a saved card is charged."""
+
+    no_show_item_id = forms.TypedChoiceField(
+        label=_("No-show fee"), required=False, coerce=int, empty_value=None
+    )
+    late_cancel_item_id = forms.TypedChoiceField(
+        label=_("Late-cancel fee"),
+        required=False,
+        coerce=int,
+        empty_value=None,
+        help_text=_(
+            "Staff charge a fee from the customer's list of saved cards; price and taxes are the item's."
+        ),
+    )
+
+    def __init__(self, *args: Any, settings: PaymentSettings, items: Sequence[Item], **kwargs: Any) -> None:
+        fields = ("no_show_item_id", "late_cancel_item_id")
+        kwargs.setdefault("initial", {name: getattr(settings, name) for name in fields})
+        super().__init__(*args, **kwargs)
+        choices = [("", _("No fee")), *((str(item.id), item.name) for item in items)]
+        for name in fields:
+            cast(forms.TypedChoiceField, self.fields[name]).choices = choices
 
 
 class ReceiptTextsForm(PaymentSettingsForm):

@@ -15,6 +15,7 @@ from django.views.decorators.http import require_POST, require_safe
 from web.backoffice.forms import (
     ChargingForm,
     ErasureForm,
+    FeesForm,
     GatewayForm,
     KeysForm,
     PolicyForm,
@@ -57,6 +58,7 @@ def _page(request: MemberRequest, **bound: forms.BaseForm) -> HttpResponse:
         "policy": bound.get("policy") or PolicyForm(instance=settings),
         "gateway": bound.get("gateway") or GatewayForm(instance=settings),
         "charging": bound.get("charging") or ChargingForm(instance=settings),
+        "fees": bound.get("fees") or _fees_form(request),
         "receipts": bound.get("receipts") or ReceiptTextsForm(instance=settings),
         "erasing": bound.get("erasing") or ErasureForm(),
         "history": audits.newest(request.business),
@@ -189,6 +191,22 @@ def save_charging(request: MemberRequest) -> HttpResponse:
         return _page(request, charging=form)
     _change(request, form)
     return _done(request, _("Saved."), "charging")
+
+
+def _fees_form(request: MemberRequest, *args: object) -> FeesForm:
+    settings = accounts.settings_of(request.business)
+    return FeesForm(*args, settings=settings, items=sales.fee_items(request.business))
+
+
+@require_POST
+@staff_required(Group.SETTINGS)
+def save_fees(request: MemberRequest) -> HttpResponse:
+    """Save what the fees that staff charge to saved cards are sold as."""
+    form = _fees_form(request, request.POST)
+    if not form.is_valid():
+        return _page(request, fees=form)
+    _change(request, form)
+    return _done(request, _("The fees are saved."), "fees")
 
 
 @require_POST

@@ -57,6 +57,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("settings/readers/<uuid:reader_id>/remove/", readers_page.remove, name="settings_reader_remove"),
     path("settings/gateway/", settings_page.save_gateway, name="settings_gateway"),
     path("settings/charging/", settings_page.save_charging, name="settings_charging"),
+    path("settings/fees/", settings_page.save_fees, name="settings_fees"),
     path("settings/receipts/", settings_page.save_receipts, name="settings_receipts"),
     path("settings/erase/", settings_page.erase_person, name="settings_erase"),
 ]

@@ -14,7 +14,7 @@ from django.test import Client
 from django.utils import timezone
 from pytest_django import Settings
 
-from tests.factories import LocationFactory, ProfileFactory, StaffFactory
+from tests.factories import ItemFactory, LocationFactory, ProfileFactory, StaffFactory
 from tests.shop import Shop
 from web.core.models import Business, Location, Profile
 from web.payments.crypto import unseal
@@ -147,6 +147,19 @@ def test_policy_and_gateway(owner: Client, business: Business) -> None:
     assert (settings.refund_policy, settings.refund_popup) == ("14 days.", True)
     assert (settings.gateway, settings.guests_may_pay) == ("none", False)
     assert owner.post("/settings/gateway/", {"gateway": "barter"}).status_code == 422
+
+
+def test_fees_are_sold_as_items_of_the_business(
+    owner: Client, business: Business, other_business: Business
+) -> None:
+    item, theirs = ItemFactory.create(business=business), ItemFactory.create(business=other_business)
+    owner.post("/settings/gateway/", {"gateway": "stripe", "keeps_cards": "on"})
+    assert "No-show fee" in owner.get("/settings/").content.decode()
+    assert owner.post("/settings/fees/", {"no_show_item_id": theirs.id}).status_code == 422
+    owner.post("/settings/fees/", {"no_show_item_id": item.id, "late_cancel_item_id": ""})
+    settings = PaymentSettings.objects.get(business=business)
+    assert (settings.no_show_item, settings.late_cancel_item) == (item, None)
+    assert AuditEntry.objects.filter(changes__no_show_item_id=[None, item.id]).count() == 1
 
 
 @pytest.mark.parametrize("path", ["/settings/", "/settings/stripe/state/", "/purchases/"])

@@ -160,6 +160,11 @@ def items_named(business: Business, location: Location, text: str) -> list[Item]
     return list(items.filter(name__icontains=text).order_by("name", "id")[:MOST_MATCHES])
 
 
+def fee_items(business: Business) -> list[Item]:
+    """Return what a fee can be sold as: any item that is still sold."""
+    return list(Item.objects.filter(business=business, is_active=True).order_by("name", "id")[:MOST_ITEMS])
+
+
 def _items(business: Business, location: Location) -> QuerySet[Item]:
     if location.currency not in SUPPORTED:
         return Item.objects.none()  # nothing can be charged there, so nothing is offered
