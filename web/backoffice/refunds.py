@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from django.contrib import messages
@@ -62,6 +62,12 @@ def _order_or_404(request: MemberRequest, number: str) -> Order:
 def refund_order(request: MemberRequest, number: str) -> HttpResponse:
     """Ask for a refund of an order: what and why, then a page that names amount and destination, then it is done."""
     order = _order_or_404(request, number)
+    step = request.POST.get("step", "")
+    form_token = _form_token(request)
+    if step == "give":  # before the form is looked at: what it gave back is not left any more
+        made = purchases.refunds_of_form(request.business, order.cart_reference, form_token)
+        if made:
+            return _is_given(request, order, made)
     left = purchases.money_of(order, [], []).left
     form = RefundForm(
         request.POST if request.method == "POST" else None,
@@ -70,13 +76,12 @@ def refund_order(request: MemberRequest, number: str) -> HttpResponse:
         left_shown=money(left),
         initial={"amount": typed(left)},
     )
-    step = request.POST.get("step", "")
     if request.method != "POST" or step == "edit" or not form.is_valid():
         is_wrong = request.method == "POST" and step != "edit"
         return _form_page(request, order, form, status=422 if is_wrong else 200)
     try:
         if step == "give":
-            return _give(request, order, form)
+            return _give(request, order, form, form_token)
         portions = refunds.preview(
             business=request.business,
             reference=order.cart_reference,
@@ -88,20 +93,25 @@ def refund_order(request: MemberRequest, number: str) -> HttpResponse:
     return _confirm_page(request, order, form, portions)
 
 
-def _give(request: MemberRequest, order: Order, form: RefundForm) -> HttpResponse:
+def _give(request: MemberRequest, order: Order, form: RefundForm, form_token: str) -> HttpResponse:
     asked = refunds.request(
         business=request.business,
         reference=order.cart_reference,
         share=form.share,
         reason=form.cleaned_data["reason"],
-        form_token=_form_token(request),
+        form_token=form_token,
         destination=Refund.Destination(form.cleaned_data["destination"]),
         expected=_expected(request, order.currency),
         units=form.cleaned_data["units"],
         staff=request.profile,
         now=timezone.now(),
     )
-    messages.success(request, _("%(amount)s is being given back.") % {"amount": money(asked.amount)})
+    return _is_given(request, order, asked.refunds)
+
+
+def _is_given(request: MemberRequest, order: Order, made: Sequence[Refund]) -> HttpResponse:
+    amount = sum((refund.amount for refund in made), Money.zero(order.currency))
+    messages.success(request, _("%(amount)s is being given back.") % {"amount": money(amount)})
     return redirect("payment:purchase", number=order.number)
 
 

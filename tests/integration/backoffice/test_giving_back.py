@@ -94,6 +94,19 @@ def test_a_refund_by_item_and_by_percent(manager: Client, shop: Shop) -> None:
     assert 'value="12.5"' in edited.content.decode()
 
 
+def test_the_last_click_twice_where_nothing_of_the_item_is_left_after_the_first(
+    manager: Client, shop: Shop
+) -> None:
+    payment = paid_by_card(shop)
+    line = order_of(payment).lines.get()
+    second = manager.post(url(payment), {**ALL, "how": "items", f"line_{line.id}": "1"}).content.decode()
+    fields = {**hidden(second), "step": "give"}
+    for _ in range(2):
+        answer = manager.post(url(payment), fields, follow=True)
+        assert "$36.00 is being given back." in answer.content.decode()
+    assert Refund.objects.get().amount_minor == 3600
+
+
 @pytest.mark.parametrize(
     ("typed", "words"),
     [

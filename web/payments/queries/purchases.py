@@ -129,6 +129,13 @@ def refunds_of(business: Business, reference: uuid.UUID) -> list[Refund]:
     )
 
 
+def refunds_of_form(business: Business, reference: uuid.UUID, form_token: str) -> list[Refund]:
+    """Return the refunds of a sale that a form has made already: one for each payment that it gives back from."""
+    return list(
+        Refund.objects.filter(business=business, payment__cart_reference=reference, form_token=form_token)
+    )
+
+
 def disputes_of(business: Business, reference: uuid.UUID) -> list[Dispute]:
     """Return every dispute of a sale."""
     return list(Dispute.objects.filter(business=business, payment__cart_reference=reference))
