@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from decimal import Decimal, InvalidOperation
 
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
@@ -26,7 +27,7 @@ from web.payments.models import Method, Payment
 from web.payments.money import Money, MoneyError
 from web.payments.operations import carts, desk
 from web.payments.operations.customers import CustomerNotFound
-from web.payments.queries import customers, ledgers, sales
+from web.payments.queries import cards, customers, ledgers, sales
 from web.payments.queries import till as going_on
 from web.payments.queries.sales import Sale
 from web.payments.states import PaymentState
@@ -94,6 +95,10 @@ def till_page(request: TenantRequest, refusal: Refusal | None = None) -> HttpRes
         "now": timezone.now(),
         **till_state(request, sale),
     }
+    if customer is not None:
+        context["keeps_cards"] = cards.are_offered(request.business)
+    if sale is None:
+        context["due_on_arrival"] = going_on.due_on_arrival(request.business)
     if sale is None and customer is not None and location is not None:
         context["stored"] = ledgers.stored(customer.id, location.currency, now=timezone.now())
     if sale is not None:
@@ -268,6 +273,38 @@ def _part(request: MemberRequest, token: str) -> Money:
         return Money.parse(reading.text(request, "amount"), currency)
     except MoneyError as error:
         raise desk.BadTender from error
+
+
+@require_POST
+@staff_required(Group.DISCOUNTS)
+@shown_on(till_page)
+def discount(request: MemberRequest) -> HttpResponse:
+    """Take a percentage or an amount off the sale, for a reason; "none" takes the discount back."""
+    token = posted_token(request)
+    typed, unit = reading.text(request, "off"), reading.text(request, "unit")
+    is_none = unit == "none"
+    if not is_none and (not typed or unit not in ("percent", "amount")):
+        raise carts.BadAmount
+    carts.set_discount(
+        business=request.business,
+        token=token,
+        reason="" if is_none else reading.text(request, "reason"),
+        now=timezone.now(),
+        staff=request.profile,
+        percent=_percent(typed) if unit == "percent" else None,
+        amount=typed if unit == "amount" else None,
+    )
+    return redirect(page_url(token))
+
+
+def _percent(typed: str) -> Decimal:
+    try:
+        percent = Decimal(typed.replace(",", "."))
+    except InvalidOperation as error:
+        raise carts.BadAmount from error
+    if not percent.is_finite():
+        raise carts.BadAmount
+    return percent
 
 
 @require_safe

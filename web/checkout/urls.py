@@ -35,6 +35,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("checkout/till/add/", till.add_item, name="till_add"),
     path("checkout/till/items/", till.items, name="till_items"),
     path("checkout/till/sell/", till.sell, name="till_sell"),
+    path("checkout/till/discount/", till.discount, name="till_discount"),
     path("checkout/till/charge/", charging.charge, name="till_charge"),
     path("checkout/till/charge/cancel/", charging.cancel, name="till_cancel"),
     path("checkout/till/charge/hand-over/", charging.hand_over, name="till_hand_over"),

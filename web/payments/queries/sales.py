@@ -184,8 +184,11 @@ def cart_of(profile: Profile) -> Cart | None:
 
 def due_on_arrival(business: Business) -> list[Cart]:
     """Return the carts that customers left to be paid at the desk, the longest waiting first."""
-    carts = Cart.objects.filter(business=business, pays_on_arrival_at__isnull=False, state=CartState.OPEN)
-    return list(carts.select_related("customer", "location").order_by("pays_on_arrival_at")[:MOST_ORDERS])
+    carts = Cart.objects.filter(
+        business=business, pays_on_arrival_at__isnull=False, state=CartState.OPEN, lines__isnull=False
+    ).distinct()
+    rows = carts.select_related("customer", "location").prefetch_related("lines")
+    return list(rows.order_by("pays_on_arrival_at", "id")[:MOST_ORDERS])
 
 
 def cart_count(business: Business, token: str) -> int:

@@ -11,6 +11,7 @@ from django.db.models import Q
 from web.core.models import Business, Profile
 from web.payments.models import Cart, Method, Order, Payment, ReaderAction
 from web.payments.money import Money
+from web.payments.queries import sales
 from web.payments.queries.quotes import quote
 from web.payments.states import LIVE, CartState, PaymentState
 
@@ -72,6 +73,11 @@ def desk(business: Business, staff: Profile, *, now: datetime.datetime) -> Desk:
         done=[order for order in reversed(newest) if order.created_at > now - SHOWN_AS_DONE_FOR],
         previous=newest[0] if newest else None,
     )
+
+
+def due_on_arrival(business: Business) -> list[InFlight]:
+    """Return the carts that customers left to be paid at the desk, the longest waiting first."""
+    return [_entry(cart, [], {}) for cart in sales.due_on_arrival(business)]
 
 
 def _payments(business: Business, carts: list[Cart]) -> dict[object, list[Payment]]:
