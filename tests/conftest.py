@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
 from cryptography.fernet import Fernet
@@ -28,11 +29,16 @@ if TYPE_CHECKING:
 _TESTS = Path(__file__).parent
 _folder = Path(tempfile.mkdtemp(prefix="paydesk-tests-"))
 _servers = [postgres_from_environment_or_start(_folder), redis_from_environment_or_start(_folder)]
+# Where tests run in several processes these share the servers. pytest-django gives each a database of its own; each
+# needs its own corner of Redis too, or the accounts of one use up, and shut, those of the same name of another.
+_redis_url = _servers[1].url
+if _process := os.environ.get("PYTEST_XDIST_WORKER"):
+    _redis_url = urlsplit(_redis_url)._replace(path=f"/{int(_process.removeprefix('gw')) + 1}").geturl()
 os.environ.update(
     {
         "DJANGO_SETTINGS_MODULE": "web.settings",
         "DATABASE_URL": _servers[0].url,
-        "REDIS_URL": _servers[1].url,
+        "REDIS_URL": _redis_url,
         "SECRET_KEY": secrets.token_urlsafe(40),
         "FIELD_ENCRYPTION_KEYS": Fernet.generate_key().decode(),
         "PAYDESK_LOCAL": "true",
