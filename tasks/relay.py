@@ -49,20 +49,17 @@ class Room:
         self._lock = threading.Lock()
 
     @contextlib.contextmanager
-    def taken(self) -> Iterator[None]:
-        """Count a thread that runs a job."""
+    def taken(self) -> Iterator[int | None]:
+        """Count a thread from before it claims until its job is done: threads that claim at the same moment must
+        not each see room for the other. Yields how many jobs a business may have in flight for it to claim one."""
         with self._lock:
             self._busy += 1
+            is_among_the_last = self.threads > 0 and self._busy > self.threads - max(self.threads // 4, 1)
         try:
-            yield
+            yield 1 if is_among_the_last else None
         finally:
             with self._lock:
                 self._busy -= 1
-
-    def cap(self) -> int | None:
-        """Return how many jobs a business may have in flight where this worker's next thread is asked for."""
-        is_nearly_full = self.threads > 0 and self._busy >= self.threads - max(self.threads // 4, 1)
-        return 1 if is_nearly_full else None
 
 
 room = Room()
@@ -83,20 +80,24 @@ def drain(*, queue: str, **_: object) -> None:
         applied = _drain_inbox() if queue == Queue.WEBHOOKS else 0
         if queue == Queue.TERMINAL:
             applied = _look_at_readers()
-        limit = LEDGER_BATCH if queue in LEDGER_QUEUES else 1
-        leases = backlog.claim(
-            queue=queue, limit=limit, worker=worker_name(), now=timezone.now(), cap=room.cap()
-        )
-        if not leases and not applied:
+        with room.taken() as cap:
+            claimed = _claim_and_run(queue, cap)
+        if not claimed and not applied:
             return
-        if len(leases) == limit and queue in backlog.due_queues(now=timezone.now()):
-            bell.ring(queue)
-        if leases:
-            faultpoints.reach(faultpoints.JOB_CLAIMED)
-        for lease in leases:
-            with room.taken():
-                run(lease)
     bell.ring(queue)
+
+
+def _claim_and_run(queue: str, cap: int | None) -> int:
+    """Run what a claim brings; return how many jobs that were. Where more is due, another thread is called."""
+    limit = LEDGER_BATCH if queue in LEDGER_QUEUES else 1
+    leases = backlog.claim(queue=queue, limit=limit, worker=worker_name(), now=timezone.now(), cap=cap)
+    if len(leases) == limit and queue in backlog.due_queues(now=timezone.now()):
+        bell.ring(queue)
+    if leases:
+        faultpoints.reach(faultpoints.JOB_CLAIMED)
+    for lease in leases:
+        run(lease)
+    return len(leases)
 
 
 _noted: dict[str, float] = {}
