@@ -12,7 +12,7 @@ import redis
 import structlog
 from django.conf import settings
 from django.db import DatabaseError, connection
-from django.db.migrations.executor import MigrationExecutor
+from django.db.migrations.loader import MigrationLoader
 from django.utils import timezone
 
 from web.payments.queries.pulses import silent_queues
@@ -90,8 +90,8 @@ def migrations_state() -> str:
     global _migrations_are_applied
     if not _migrations_are_applied:
         try:
-            executor = MigrationExecutor(connection)
-            _migrations_are_applied = not executor.migration_plan(executor.loader.graph.leaf_nodes())
+            loader = MigrationLoader(connection)
+            _migrations_are_applied = loader.graph.nodes.keys() <= loader.applied_migrations.keys()
         except DatabaseError as error:
             log.warning("readiness.migrations_unknown", error=str(error))
             return "unknown"
