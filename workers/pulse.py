@@ -1,10 +1,12 @@
 """A worker's clockwork: a thread of its main process that says that it lives, and ends it when it has gone deaf.
 
-After a restart of the broker a worker can be alive, send heartbeats, and never take a message again. Whether it
-does is seen from the rows: work of its queues is due, and no bell has reached anybody for a minute. Then the probe
-fails (the file is touched no more), and a while later the worker ends itself: whoever supervises starts it anew,
-and its jobs are claimed again when their leases run out. `queue.silent` is said by beat (watch.py), which depends
-on no worker.
+After a restart of the broker a worker can be alive, send heartbeats, and never take a message again. It is taken
+for deaf only where nothing else explains the silence: work of its queues has been due for a minute and nobody took
+it, the broker answers, bells that the worker rings itself do not come back to it, and it has nothing in hand. A
+worker whose threads all wait for Stripe hears nothing either, and is well; so is one whose broker is away, and one
+that nobody rings because beat is down. Then the probe fails (the file is touched no more), and a while later the
+worker ends itself: whoever supervises starts it anew, and its jobs are claimed again when their leases run out.
+`queue.silent` is said by beat (watch.py), which depends on no worker.
 """
 
 from __future__ import annotations
@@ -14,11 +16,19 @@ import threading
 import time
 from typing import Any
 
+import redis
 import structlog
 from celery import signals
+from celery.worker import state
 
 BEAT_SECONDS = 5.0
-DEAF_BEATS_TO_END = 12  # a minute after the probe began to fail
+DEAF_BEATS_TO_END = (
+    24  # two minutes after the probe began to fail: longer than Celery waits before it reconnects
+)
+QUIET_SECONDS = 60.0  # beat rings every second for what is due
+# With work in hand: longer than the longest lease. What is in hand for longer never ends by itself.
+QUIET_WITH_WORK_SECONDS = 900.0
+BROKER_SECONDS = 2.0
 
 log = structlog.get_logger(__name__)
 
@@ -32,10 +42,13 @@ class Pulse:
         self.threads = 1
         self.deaf = 0  # beats in a row
         self._stop = threading.Event()
+        self._heard = 0
+        self._heard_at = time.monotonic()
 
     def start(self, *, name: str, queues: list[str], threads: int) -> None:
         """Begin to beat."""
         self.name, self.queues, self.threads = name, queues, threads
+        self._heard_at = time.monotonic()
         threading.Thread(target=self._beat_forever, name="pulse", daemon=True).start()
 
     def stop(self) -> None:
@@ -59,24 +72,53 @@ class Pulse:
         from django.utils import timezone
 
         from web.payments.operations import pulses
-        from web.payments.queries.pulses import is_deaf
+        from web.payments.queries.pulses import silent_of
 
         now = timezone.now()
         try:
             pulses.beat(worker=self.name, queues=self.queues, threads=self.threads, now=now)
-            self.deaf = self.deaf + 1 if is_deaf(worker=self.name, now=now) else 0
+            silent = silent_of(worker=self.name, now=now) if self._is_quiet() else []
         finally:
             connection.close()
+        self.deaf = self.deaf + 1 if silent and _rings(silent) else 0
         if self.deaf:
-            log.error("worker.deaf", worker=self.name, beats=self.deaf)
+            log.error("worker.deaf", worker=self.name, beats=self.deaf, queues=silent)
         if self.deaf >= DEAF_BEATS_TO_END:
             self.end()
+
+    def _is_quiet(self) -> bool:
+        """Return whether no message has come for longer than what is in hand explains."""
+        heard = sum(state.total_count.values())
+        if heard != self._heard:
+            self._heard, self._heard_at = heard, time.monotonic()
+        most = QUIET_WITH_WORK_SECONDS if state.active_requests else QUIET_SECONDS
+        return time.monotonic() - self._heard_at > most
 
     def end(self) -> None:
         """End this process at once: it does nothing that another cannot do better."""
         log.error("worker.ends_itself", worker=self.name)
         time.sleep(0.2)  # the line above is written
         os._exit(70)
+
+
+def _rings(queues: list[str]) -> bool:
+    """Ring the queues, for nobody else may have; return whether the broker is there to pass it on."""
+    from django.conf import settings
+
+    from web.payments.bell import bell
+
+    broker = redis.Redis.from_url(
+        settings.CELERY_BROKER_URL, socket_connect_timeout=BROKER_SECONDS, socket_timeout=BROKER_SECONDS
+    )
+    try:
+        broker.ping()
+    except (redis.RedisError, OSError):
+        return False
+    finally:
+        broker.close()
+    for queue in queues:
+        bell.ring(queue)
+    return True
 
 
 pulse = Pulse()
@@ -87,6 +129,7 @@ def connect() -> None:
     signals.celeryd_after_setup.connect(_set_up, weak=False)
     signals.worker_ready.connect(_ready, weak=False)
     signals.worker_shutting_down.connect(_shutting_down, weak=False)
+    signals.worker_shutdown.connect(_shut_down, weak=False)
 
 
 def _set_up(sender: str, instance: Any, **_: object) -> None:
@@ -105,3 +148,16 @@ def _ready(**_: object) -> None:
 
 def _shutting_down(**_: object) -> None:
     pulse.stop()
+
+
+def _shut_down(**_: object) -> None:
+    from django.db import connection
+
+    from web.payments.operations import pulses
+
+    try:
+        pulses.forget(worker=pulse.name)
+    except Exception as error:  # noqa: BLE001 - the database may be away; then the row is as of a worker that died
+        log.warning("pulse.failed", error=type(error).__name__)
+    finally:
+        connection.close()

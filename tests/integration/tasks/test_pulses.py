@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import datetime
+import time
+from collections import Counter
 from collections.abc import Callable
 from io import StringIO
 
 import pytest
+from celery.worker import state
 from django.core.management import call_command
 from django.test import Client
 from django.utils import timezone
+from pytest_django import Settings
 
 from tests.shop import Shop, claim
-from web.payments.jobs import Queue
+from web.payments.bell import bell
+from web.payments.jobs import CATALOGUE, Queue
 from web.payments.models import Job, WorkerPulse
 from web.payments.operations import pulses
-from web.payments.queries.pulses import SILENT_AFTER, is_deaf, silent_queues, workers
+from web.payments.queries.pulses import SILENT_AFTER, silent_of, silent_queues, workers
 from workers import probes, watch
-from workers.pulse import DEAF_BEATS_TO_END, Pulse
+from workers.pulse import DEAF_BEATS_TO_END, QUIET_SECONDS, QUIET_WITH_WORK_SECONDS, Pulse
 
 pytestmark = pytest.mark.django_db
 LONG = SILENT_AFTER + datetime.timedelta(seconds=30)
@@ -62,8 +67,8 @@ def test_a_worker_that_lives_and_hears_no_bell_is_deaf(due: Job, alive: Callable
     alive()
     (silent,) = silent_queues(now=timezone.now())
     assert silent.consumers == 1
-    assert is_deaf(worker=NAME, now=timezone.now())
-    assert not is_deaf(worker="mail@here", now=timezone.now()), "not its queue"
+    assert silent_of(worker=NAME, now=timezone.now()) == ["intents"]
+    assert silent_of(worker="mail@here", now=timezone.now()) == [], "not its queue"
     out = StringIO()
     call_command("workers", stdout=out)
     assert "nobody takes them (1 workers say that they would)" in out.getvalue()
@@ -72,7 +77,7 @@ def test_a_worker_that_lives_and_hears_no_bell_is_deaf(due: Job, alive: Callable
 def test_a_bell_that_arrives_or_a_claim_is_proof_of_work(due: Job, alive: Callable[..., None]) -> None:
     alive(drained=True)
     assert silent_queues(now=timezone.now()) == []
-    assert not is_deaf(worker=NAME, now=timezone.now())
+    assert silent_of(worker=NAME, now=timezone.now()) == []
     (worker,) = workers(now=timezone.now())
     assert (worker.queues, worker.threads, worker.is_alive) == (("intents", "refunds"), 16, True)
     WorkerPulse.objects.all().delete()
@@ -82,25 +87,89 @@ def test_a_bell_that_arrives_or_a_claim_is_proof_of_work(due: Job, alive: Callab
     assert silent_queues(now=timezone.now()) == []
 
 
-def test_a_young_worker_is_given_time(due: Job) -> None:
-    pulses.beat(worker=NAME, queues=["intents"], threads=16, now=timezone.now())
-    assert not is_deaf(worker=NAME, now=timezone.now())
+@pytest.fixture
+def beating(monkeypatch: pytest.MonkeyPatch) -> Pulse:
+    """The pulse of a worker that has heard nothing for longer than a minute, and cannot end the tests."""
+    monkeypatch.setattr("django.db.connection.close", lambda: None)  # the test's own
+    monkeypatch.setattr(state, "active_requests", set())
+    beating = Pulse()
+    beating.name, beating.queues, beating.threads = NAME, ["intents"], 16
+    beating._heard = sum(state.total_count.values())
+    hear_nothing(beating, QUIET_SECONDS + 10)
+    monkeypatch.setattr(beating, "end", lambda: None)
+    monkeypatch.setattr("workers.pulse.pulse", beating)
+    return beating
+
+
+def hear_nothing(beating: Pulse, seconds: float) -> None:
+    beating._heard_at = time.monotonic() - seconds
+
+
+def test_a_worker_that_hears_is_not_deaf_whatever_the_rows_say(
+    due: Job, alive: Callable[..., None], beating: Pulse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alive()
+    beating.beat()
+    assert beating.is_deaf
+    monkeypatch.setattr(state, "total_count", Counter({"paydesk.drain": beating._heard + 1}))
+    beating.beat()
+    assert not beating.is_deaf
+
+
+def test_a_young_worker_is_given_time(due: Job, alive: Callable[..., None], beating: Pulse) -> None:
+    alive()
+    hear_nothing(beating, QUIET_SECONDS / 2)
+    beating.beat()
+    assert not beating.is_deaf
+
+
+def test_a_worker_whose_threads_all_wait_for_stripe_is_not_deaf(
+    due: Job, alive: Callable[..., None], beating: Pulse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long its jobs may take; what is in hand for longer than any lease explains nothing."""
+    alive()
+    monkeypatch.setattr(state, "active_requests", {"a drain"})
+    longest = max(kind.lease_seconds for kind in CATALOGUE.values())
+    hear_nothing(beating, longest)
+    beating.beat()
+    assert not beating.is_deaf
+    hear_nothing(beating, QUIET_WITH_WORK_SECONDS + 10)
+    beating.beat()
+    assert beating.is_deaf
+
+
+def test_a_worker_whose_broker_is_away_is_not_deaf(
+    due: Job, alive: Callable[..., None], beating: Pulse, settings: Settings
+) -> None:
+    """Starting it anew would bring nothing back."""
+    alive()
+    settings.CELERY_BROKER_URL = "redis://127.0.0.1:1/0"
+    beating.beat()
+    assert not beating.is_deaf
+
+
+def test_a_worker_rings_itself_before_it_is_taken_for_deaf(
+    due: Job, alive: Callable[..., None], beating: Pulse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beat may be down: then nobody rings, and a worker that hears is well all the same."""
+    rung: list[str] = []
+    monkeypatch.setattr(bell, "ring", rung.append)
+    alive()
+    beating.beat()
+    assert rung == ["intents"]
 
 
 def test_a_deaf_worker_fails_its_probe_and_then_ends(
     due: Job,
     alive: Callable[..., None],
+    beating: Pulse,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: object,
 ) -> None:
     monkeypatch.setenv("PROBE_DIR", str(tmp_path))
-    monkeypatch.setattr("django.db.connection.close", lambda: None)  # the test's own
     alive()
     ended: list[bool] = []
-    beating = Pulse()
-    beating.name, beating.queues, beating.threads = NAME, ["intents"], 16
     monkeypatch.setattr(beating, "end", lambda: ended.append(True))
-    monkeypatch.setattr("workers.pulse.pulse", beating)
     for _ in range(DEAF_BEATS_TO_END - 1):
         beating.beat()
     probes._worker_alive()

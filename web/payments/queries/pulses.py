@@ -52,11 +52,10 @@ def silent_queues(*, now: datetime.datetime) -> list[SilentQueue]:
         return [SilentQueue(*row) for row in cursor.fetchall()]
 
 
-def is_deaf(*, worker: str, now: datetime.datetime) -> bool:
-    """Return whether a worker lives, has had time, and hears no bell though a queue of its own is silent."""
-    mine = WorkerPulse.objects.filter(worker=worker[:100], started_at__lt=now - SILENT_AFTER)
-    served = set(mine.values_list("queue", flat=True))
-    return any(one.queue in served for one in silent_queues(now=now)) if served else False
+def silent_of(*, worker: str, now: datetime.datetime) -> list[str]:
+    """Return the queues that a worker serves and that nobody takes work from, it included."""
+    served = set(WorkerPulse.objects.filter(worker=worker[:100]).values_list("queue", flat=True))
+    return [one.queue for one in silent_queues(now=now) if one.queue in served]
 
 
 @dataclass(frozen=True, slots=True)
