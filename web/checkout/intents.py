@@ -7,19 +7,16 @@ from __future__ import annotations
 
 import datetime
 import uuid
-from collections.abc import Callable
-from functools import wraps
-from typing import Annotated, cast
+from typing import Annotated
 
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpResponse, JsonResponse
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.cache import patch_vary_headers
 from pydantic import BaseModel, ConfigDict, Field
 
 from web.checkout import cookies, reading
 from web.checkout.conditional import facts
-from web.checkout.refusals import MethodNotAllowed, json_only
+from web.checkout.endpoints import View, by_method
 from web.checkout.words import words_for
 from web.core import faultpoints
 from web.core.tenancy import TenantRequest, business_required, may
@@ -58,30 +55,9 @@ class LinkHeld(_Body):
     cart: Token | None = None
 
 
-View = Callable[..., HttpResponse]
-
-
 def _endpoint(**methods: View) -> View:
-    """Answer by method, never from a cache, refusals as JSON."""
-    handlers = {method.upper(): handler for method, handler in methods.items()}
-
-    @wraps(next(iter(handlers.values())))
-    def view(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
-        handler = handlers.get(request.method or "")
-        if handler is None:
-            response = json_only(_refuse_method)(request)
-            response["Allow"] = ", ".join(sorted(handlers))
-        else:
-            response = json_only(handler)(request, *args, **kwargs)
-        response["Cache-Control"] = "no-store"
-        patch_vary_headers(response, ["Accept", "Cookie"])
-        return response
-
-    return cast(View, business_required(view))
-
-
-def _refuse_method(request: HttpRequest) -> HttpResponse:
-    raise MethodNotAllowed
+    """Let anybody who is at a business ask."""
+    return business_required(by_method(**methods))
 
 
 def _request_payment(request: TenantRequest) -> HttpResponse:

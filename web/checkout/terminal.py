@@ -8,21 +8,18 @@ from __future__ import annotations
 import datetime
 import hashlib
 import uuid
-from collections.abc import Callable
-from functools import wraps
-from typing import Annotated, cast
+from typing import Annotated
 
 import orjson
 from django.http import HttpRequest, HttpResponse, HttpResponseNotModified, JsonResponse
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.cache import patch_vary_headers
 from django.utils.http import parse_etags
 from pydantic import BaseModel, ConfigDict, Field
 
 from web.checkout import reading
+from web.checkout.endpoints import View, by_method
 from web.checkout.reader_words import words_for_action
-from web.checkout.refusals import MethodNotAllowed, json_only
 from web.core.groups import Group
 from web.core.models import Location, Profile
 from web.core.tenancy import MemberRequest, staff_required
@@ -72,30 +69,9 @@ class _Empty(_Body):
     pass
 
 
-View = Callable[..., HttpResponse]
-
-
 def _endpoint(**methods: View) -> View:
-    """Answer staff by method, never from a cache, refusals as JSON."""
-    handlers = {method.upper(): handler for method, handler in methods.items()}
-
-    @wraps(next(iter(handlers.values())))
-    def view(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
-        handler = handlers.get(request.method or "")
-        if handler is None:
-            response = json_only(_refuse_method)(request)
-            response["Allow"] = ", ".join(sorted(handlers))
-        else:
-            response = json_only(handler)(request, *args, **kwargs)
-        response["Cache-Control"] = "no-store"
-        patch_vary_headers(response, ["Accept", "Cookie"])
-        return response
-
-    return cast(View, staff_required(*GROUPS)(view))
-
-
-def _refuse_method(request: HttpRequest) -> HttpResponse:
-    raise MethodNotAllowed
+    """Let staff ask."""
+    return staff_required(*GROUPS)(by_method(**methods))
 
 
 # --- readers ---------------------------------------------------------------------------------------------
