@@ -215,8 +215,9 @@ class PostgresServer(_Stopping):
 
     def _shut_down(self) -> None:
         if self._process is not None:
-            self._process.stop(signal.SIGINT, STOP_SECONDS)  # "fast": ends sessions, writes everything
-            self._process = None
+            # No longer ours before it ends: whoever starts crashed servers again must not take it for one.
+            stopping, self._process = self._process, None
+            stopping.stop(signal.SIGINT, STOP_SECONDS)  # "fast": ends sessions, writes everything
 
     def _initialise(self) -> None:
         for path in (self._data, self._sockets):
@@ -418,8 +419,8 @@ class RedisServer(_Stopping):
 
     def _shut_down(self) -> None:
         if self._process is not None:
-            self._process.stop(signal.SIGTERM, STOP_SECONDS)
-            self._process = None
+            stopping, self._process = self._process, None  # as PostgreSQL's
+            stopping.stop(signal.SIGTERM, STOP_SECONDS)
 
     def _client(self) -> redis.Redis:
         return redis.Redis(host="127.0.0.1", port=self._port, socket_timeout=5)
