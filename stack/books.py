@@ -477,6 +477,18 @@ def _ledgers(books: Books) -> None:
         """,
     )
     books.report_rows(
+        "a_balance_is_not_what_its_lots_have_left",
+        """
+        SELECT format('balance %s: %s free for %s in lots', balance.id, balance.amount - balance.reserved,
+                      coalesce(sum(lot.amount - lot.taken), 0)) AS about,
+               abs(balance.amount - balance.reserved - coalesce(sum(lot.amount - lot.taken), 0)) AS at_risk,
+               balance.currency
+        FROM payments_ledgerbalance AS balance
+        LEFT JOIN payments_ledgerlot AS lot ON lot.balance_id = balance.id
+        GROUP BY balance.id HAVING balance.amount - balance.reserved <> coalesce(sum(lot.amount - lot.taken), 0)
+        """,
+    )
+    books.report_rows(
         "money_is_set_aside_for_no_cart",
         """
         SELECT format('payment %s', payment.id) AS about, payment.amount_minor AS at_risk, payment.currency
@@ -564,7 +576,13 @@ def _receipts(books: Books) -> None:
     books.report_rows(
         "a_receipt_was_sent_twice",
         "SELECT format('sale %s: %s times', cart_reference, count(*)) AS about FROM payments_paymentevent"
-        " WHERE kind = 'receipt.sent' GROUP BY cart_reference HAVING count(*) > 1",
+        " WHERE kind = 'receipt.sent' AND NOT data ? 'again'"  # asked for again by somebody: another mail
+        " GROUP BY cart_reference, data ->> 'refund' HAVING count(*) > 1",
+    )
+    books.report_rows(
+        "a_refunds_receipt_was_not_sent",
+        "SELECT format('refund %s', refund_id) AS about FROM payments_refundreceipt"
+        " WHERE sent_to <> '' AND sent_at IS NULL",
     )
 
 
@@ -578,21 +596,23 @@ def mails(connection: psycopg.Connection[Row], folder: Path) -> list[Discrepancy
     sent: dict[str, set[str]] = defaultdict(set)
     for message in _messages(folder.glob("*.log")):
         name = str(message["Message-ID"] or "")
-        if name.startswith("<receipt-"):
+        if name.startswith(("<receipt-", "<refund-")):
             body = message.get_body(("plain",))
             text = body.get_content() if body is not None else ""
             content = f"{message['To']} {message['Subject']} {text}"
             sent[name].add(hashlib.sha256(content.encode()).hexdigest())
     receipts = connection.execute(
-        b"SELECT number, cart_reference FROM payments_receipt JOIN payments_order AS orders"
-        b" ON orders.id = order_id WHERE sent_to <> ''"
+        b"SELECT format('order %s', number) AS about, format('<receipt-%s@paydesk>', cart_reference) AS name"
+        b" FROM payments_receipt JOIN payments_order AS orders ON orders.id = order_id WHERE sent_to <> ''"
+        b" UNION ALL SELECT format('refund %s', refund.id), format('<refund-%s@paydesk>', public_id)"
+        b" FROM payments_refundreceipt JOIN payments_refund AS refund ON refund.id = refund_id WHERE sent_to <> ''"
     ).fetchall()
     for row in receipts:
-        copies = sent.pop(f"<receipt-{row['cart_reference']}@paydesk>", set())
+        copies = sent.pop(row["name"], set())
         if not copies:
-            found.append(Discrepancy("a_receipt_was_never_mailed", f"order {row['number']}"))
+            found.append(Discrepancy("a_receipt_was_never_mailed", row["about"]))
         elif len(copies) > 1:
-            found.append(Discrepancy("two_different_receipts_were_mailed", f"order {row['number']}"))
+            found.append(Discrepancy("two_different_receipts_were_mailed", row["about"]))
     found += [Discrepancy("a_receipt_was_mailed_for_no_order", name) for name in sent]
     return found
 

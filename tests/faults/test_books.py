@@ -9,6 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 from django.db import connection as django_connection
+from django.utils import timezone
 from psycopg.rows import dict_row
 
 from stack import books
@@ -16,6 +17,10 @@ from stack.books import Row
 from tests.faults.test_dying_at_every_step import database_url
 from tests.integration.conftest import AtStripe
 from tests.integration.tasks.test_sale import arrive, awaiting, run
+from tests.stored import Desk, usd
+from web.payments.models import Ledger
+from web.payments.operations import tenders
+from web.payments.queries.quotes import quote
 
 pytestmark = pytest.mark.django_db(transaction=True)
 Make = Callable[..., AtStripe]
@@ -25,13 +30,30 @@ Stripe = dict[str, list[Row]]
 
 @pytest.fixture
 def sold(at_stripe: Make) -> Iterator[tuple[psycopg.Connection[Row], str, Stripe]]:
-    """A sale that is paid and one that waits, with a connection that may break anything and keeps nothing."""
+    """A sale that is paid, one that waits, and one that a balance has paid in part.
+
+    With a connection that may break anything and keeps nothing.
+    """
     at = at_stripe()
     payment = awaiting(at)
     at.pay(payment)
     arrive(at)
     run("send_receipt")
     awaiting(at)
+    desk = Desk(at.shop)
+    desk.has(usd(5000))
+    cart = desk.cart()
+    tenders.use(
+        business=desk.business,
+        token=cart.token,
+        ledger=Ledger.MONEY,
+        amount=usd(1000),
+        form_token="a part",
+        expected_total_minor=quote(cart).totals.total.amount,
+        now=timezone.now(),
+        staff=desk.staff,
+    )
+    assert desk.balance() == (5000, 1000)
     django_connection.close()
     with psycopg.connect(database_url(), row_factory=dict_row) as own:
         own.execute("SET session_replication_role = replica")  # no triggers: the books are the last guard
@@ -77,8 +99,8 @@ SQL = {
     "a_paid_order_is_lost": f"UPDATE payments_payment SET order_id = NULL WHERE {PAID}",
     "a_paid_cart_is_no_order": f"UPDATE payments_payment SET state = 'succeeded' WHERE {OPEN}",
     "money_is_set_aside_for_no_cart": f"UPDATE payments_payment SET state = 'reserved' WHERE {PAID}",
-    "a_balance_is_not_the_sum_of_its_entries": "INSERT INTO payments_ledgerbalance (business_id, ledger, currency,"
-    " amount, reserved, entries) SELECT business_id, 'money', 'usd', 5, 0, 0 FROM payments_order",
+    "a_balance_is_not_the_sum_of_its_entries": "UPDATE payments_ledgerbalance SET reserved = 999",
+    "a_balance_is_not_what_its_lots_have_left": "UPDATE payments_ledgerlot SET taken = taken - 1",
     "a_cart_is_open_and_ordered": "UPDATE payments_cart SET reference = (SELECT cart_reference FROM payments_order)",
     "a_sale_has_two_orders": "COPY payments_order number='X', token='x'",
     "a_cart_counts_other_payments_than_it_has": "UPDATE payments_cart SET committed_minor = 1",
@@ -95,6 +117,8 @@ SQL = {
     "a_live_payment_is_never_looked_at": "UPDATE payments_payment SET next_check_at = NULL",
     "an_order_has_no_receipt": "DELETE FROM payments_receipt",
     "a_receipt_was_not_sent": "UPDATE payments_receipt SET sent_at = NULL",
+    "a_refunds_receipt_was_not_sent": "INSERT INTO payments_refundreceipt (refund_id, language, subject, html, text,"
+    " rendered_at, sent_to) VALUES (1, 'en', 's', 'h', 't', now(), 'a@b.example')",
     "a_receipt_was_sent_twice": "COPY payments_paymentevent WHERE kind = 'receipt.sent'",
 }  # fmt: skip
 
