@@ -18,7 +18,7 @@ def desk(at_stripe: Callable[..., AtStripe]) -> Desk:
 
 
 @pytest.mark.parametrize("fault", ["reader_timeout", "reader_timeout_accepted"])
-def test_a_timeout_is_checked_not_believed(desk: Desk, fault: str) -> None:
+def test_scenario_25_a_timeout_is_checked_not_believed(desk: Desk, fault: str) -> None:
     reader, hand = desk.reader()
     desk.at.fault(fault, times=1)
     action = desk.start(reader)
@@ -36,7 +36,7 @@ def test_a_timeout_is_checked_not_believed(desk: Desk, fault: str) -> None:
 
 
 @pytest.mark.parametrize("fault", ["reset_after", "error_500_after", "garbage_200"])
-def test_no_answer_to_showing_it(desk: Desk, fault: str) -> None:
+def test_scenario_25_no_answer_to_showing_it(desk: Desk, fault: str) -> None:
     reader, hand = desk.reader()
     desk.at.fault(fault, match={"path": f"/v1/terminal/readers/{hand.id}/process_payment_intent"}, times=1)
     action = desk.start(reader)
@@ -49,7 +49,7 @@ def test_no_answer_to_showing_it(desk: Desk, fault: str) -> None:
     paid_once(desk, action)
 
 
-def test_the_reader_lost_its_connection_after_the_bank_said_yes(desk: Desk) -> None:
+def test_scenario_25_the_reader_lost_its_connection_after_the_bank_said_yes(desk: Desk) -> None:
     reader, hand = desk.reader()
     desk.at.fault("reader_connection_error", match={"reader": hand.id}, times=1)
     action = desk.shown(reader)

@@ -20,7 +20,7 @@ def desk(at_stripe: Callable[..., AtStripe]) -> Desk:
     return Desk(at_stripe())
 
 
-def test_the_second_till_waits_behind_the_first_and_sees_who_holds_the_reader(desk: Desk) -> None:
+def test_scenario_26_the_second_till_waits_behind_the_first_and_sees_who_holds_the_reader(desk: Desk) -> None:
     reader, hand = desk.reader()
     other = StaffFactory.create(business=desk.at.shop.business, name="Mo Other")
     first = desk.shown(reader, staff=other)
@@ -41,7 +41,7 @@ def test_the_second_till_waits_behind_the_first_and_sees_who_holds_the_reader(de
     assert Order.objects.count() == 2
 
 
-def test_a_busy_reader_is_waited_for(desk: Desk) -> None:
+def test_scenario_26_a_busy_reader_is_waited_for(desk: Desk) -> None:
     """Another program's payment is being authorised: ours is shown when that is over."""
     reader, hand = desk.reader()
     foreign = desk.at.v1.payment_intents.create(

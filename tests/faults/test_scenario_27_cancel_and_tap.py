@@ -18,7 +18,7 @@ def desk(at_stripe: Callable[..., AtStripe]) -> Desk:
     return Desk(at_stripe())
 
 
-def test_the_customer_taps_before_the_cancellation(desk: Desk) -> None:
+def test_scenario_27_the_customer_taps_before_the_cancellation(desk: Desk) -> None:
     reader, hand = desk.reader()
     action = desk.shown(reader)
     desk.cancel(action)
@@ -27,7 +27,7 @@ def test_the_customer_taps_before_the_cancellation(desk: Desk) -> None:
     paid_once(desk, action)
 
 
-def test_it_is_too_late_to_cancel(desk: Desk) -> None:
+def test_scenario_27_it_is_too_late_to_cancel(desk: Desk) -> None:
     """The card is being authorised: the reader refuses, and the intent decides."""
     reader, hand = desk.reader()
     action = desk.shown(reader)

@@ -24,12 +24,22 @@ from tasks.webhooks import drain_inbox
 from tests.faults.points import Points
 from tests.faults.test_dying_at_every_step import database_url, discrepancies
 from tests.integration.conftest import AtStripe
-from tests.integration.tasks.test_refunds import asked, at_stripes, sold, sums
+from tests.integration.tasks.test_refunds import asked, at_stripes, disputed, sold, sums
 from tests.integration.tasks.test_sale import arrive, awaiting, hurry, paid_in_full, run, run_all_of, store
 from tests.shop import Shop, claim, waiting
 from web.core import faultpoints
 from web.payments.jobs import CREATE_INTENT, SEND_RECEIPT, LeaseLost, Queue, enqueue
-from web.payments.models import Attempt, Cart, InboxEvent, Job, Order, Payment, PaymentEvent, Receipt, Refund
+from web.payments.models import (
+    Attempt,
+    Cart,
+    InboxEvent,
+    Job,
+    Order,
+    Payment,
+    PaymentEvent,
+    Receipt,
+    Refund,
+)
 from web.payments.money import Money, UnsupportedCurrency
 from web.payments.operations import backlog, carts, intents, refunds
 
@@ -214,6 +224,23 @@ def test_scenario_17_the_refunds_webhook_comes_before_our_row(at_stripe: Make) -
     assert at_stripes(at) == [("succeeded", payment.amount_minor)]
 
 
+def test_scenario_19_a_disputed_charge_is_not_refunded(at_stripe: Make) -> None:
+    """Refused with the dispute itself, by when to answer it, and before Stripe is asked for anything."""
+    at = at_stripe()
+    payment = awaiting(at)
+    at.pay(payment, "pm_card_createDispute")
+    arrive(at)
+    disputed(at, payment)
+    with pytest.raises(refunds.PaymentDisputed) as refusal:
+        asked(payment)
+    assert refusal.value.dispute.status == "needs_response"
+    assert refusal.value.dispute.evidence_due_at is not None
+    assert not Refund.objects.exists()
+    assert at_stripes(at) == []
+    run_all_of(Queue.RECEIPTS)
+    assert discrepancies(at) == []
+
+
 def test_scenario_24_a_worker_never_sees_a_row_that_is_not_committed(at_stripe: Make) -> None:
     """The bell rings before the commit: there is nothing to claim yet. After it, there is. Rolled back: never."""
     at = at_stripe()
@@ -267,6 +294,7 @@ def test_scenario_32_currencies_exact_both_ways(
     asked(payment, 500)
     run_all_of(Queue.REFUNDS)
     arrive(at)
+    run_all_of(Queue.RECEIPTS)
     assert sums(payment)[:2] == (500, 500)
     assert [amount for _state, amount in at_stripes(at)] == [500 * at_stripes_amount // price]
     assert discrepancies(at) == []

@@ -21,6 +21,11 @@ _numbers = itertools.count(1)
 @pytest.fixture(scope="session")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """One sandbox for the session; every shop has an account of its own in it."""
+    yield from run_sandbox(tmp_path_factory)
+
+
+def run_sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """Run a sandbox, and judge at its end what it was sent."""
     running = Running(
         str(tmp_path_factory.mktemp("sandbox") / "state.sqlite3"), "--webhook-retry-base-ms", "20"
     )

@@ -386,17 +386,6 @@ def disputed(at: AtStripe, payment: Payment) -> None:
     assert Dispute.objects.filter(payment=payment).exists()
 
 
-def test_a_disputed_charge_is_not_refunded(at_stripe: Make) -> None:
-    at = at_stripe()
-    payment = sold(at, card="pm_card_createDispute")
-    disputed(at, payment)
-    with pytest.raises(refunds.PaymentDisputed) as refusal:
-        ask(payment)
-    assert refusal.value.dispute.status == "needs_response"
-    assert refusal.value.dispute.evidence_due_at is not None
-    assert at_stripes(at) == []
-
-
 def test_a_dispute_that_arises_between_our_check_and_stripe(at_stripe: Make) -> None:
     at = at_stripe()
     payment = sold(at)
