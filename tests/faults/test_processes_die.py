@@ -202,9 +202,9 @@ def test_scenario_21_work_due_later_is_not_held_by_the_broker(house: House) -> N
     payment = customer.ask_to_pay(cart)
     house.rows(
         "INSERT INTO payments_job (public_id, name, queue, business_id, arguments, priority, state, attempts,"
-        " due_at, fence, worker, last_error, created_at)"
+        " put_offs, due_at, fence, worker, last_error, created_at)"
         " SELECT gen_random_uuid(), 'read_intent', 'intents', business_id,"
-        " jsonb_build_object('payment_id', id), 5, 'waiting', 0, now() + interval '1 hour', 0, '', '', now()"
+        " jsonb_build_object('payment_id', id), 5, 'waiting', 0, 0, now() + interval '1 hour', 0, '', '', now()"
         " FROM payments_payment WHERE public_id = %s",
         payment.id,
     )
