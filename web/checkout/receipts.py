@@ -9,7 +9,7 @@ from django.views.decorators.http import require_safe
 from web.checkout import cookies
 from web.checkout.till import GROUPS, till_state
 from web.core.tenancy import MemberRequest, TenantRequest, business_required, may, sign_in_required
-from web.payments.queries import sales
+from web.payments.queries import cards, sales
 
 
 @require_safe
@@ -38,7 +38,10 @@ def receipt(request: TenantRequest, token: str) -> HttpResponse:
 @sign_in_required
 def my_purchases(request: MemberRequest) -> HttpResponse:
     """List the signed-in person's orders."""
-    context = {"orders": sales.orders_of(request.profile)}
+    context = {
+        "orders": sales.orders_of(request.profile),
+        "keeps_cards": cards.are_offered(request.business),
+    }
     response = render(request, "checkout/mine.html", context)
     response["Cache-Control"] = "private, no-cache"
     return response

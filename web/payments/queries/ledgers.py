@@ -181,14 +181,25 @@ def account(business: Business, customer: Profile, ledger: Ledger, *, now: datet
     )
     entries = LedgerEntry.objects.filter(balance__in=balances).order_by("-at", "-id")
     lots = LedgerLot.objects.filter(_lasting(now), balance__in=balances, taken__lt=F("amount"))
+    newest = list(
+        entries.select_related("balance", "payment__order", "order_line__order", "refund")[:MOST_ENTRIES]
+    )
+    _name_staff(business, newest)
     return Account(
         customer,
         balances,
-        list(
-            entries.select_related("balance", "payment__order", "order_line__order", "refund")[:MOST_ENTRIES]
-        ),
+        newest,
         list(lots.order_by(F("expires_at").asc(nulls_last=True), "id")[:MOST_ENTRIES]),
     )
+
+
+def _name_staff(business: Business, entries: list[LedgerEntry]) -> None:
+    """Write names where the lines, as they were read, say "staff 12": who looks at them knows people by name."""
+    ids = {int(entry.actor[6:]) for entry in entries if entry.actor.startswith("staff ")}
+    people = Profile.objects.filter(business=business, id__in=ids).values_list("id", "name")
+    names = {f"staff {profile_id}": name for profile_id, name in people}
+    for entry in entries:
+        entry.actor = names.get(entry.actor, entry.actor)
 
 
 def largest(business: Business, ledger: Ledger, *, limit: int = 20) -> list[LedgerBalance]:
