@@ -54,6 +54,10 @@ def test_pages_of_staff(staff: Person, scheme: str) -> None:
         "/purchases/",
         "/settings/",
         "/settings/readers/",
+        "/credit-balance/",
+        "/credit-services/",
+        "/close-out/",
+        "/reconciliation/",
     ):
         staff.open(path)
         is_accessible(staff)
