@@ -82,14 +82,23 @@ class Clerk:
                 raise Unexpected(f"the payment is {status['payment_state']}: {status['message']}")
         raise Unexpected(f"not paid after {MOST_TRIES} cards")
 
-    def fill_cart(self, item: int) -> str:
-        """Put an item into a new sale and return the cart's token."""
+    def fill_cart(self, item: int, *, customer: str = "") -> str:
+        """Put an item into a new sale, of the customer with this id if one is named; return the cart's token."""
         page = self._send("GET", "/checkout/").text
-        answer = self._send("POST", "/checkout/till/add/", data={**self._token(page), "item": item})
+        wanted = {**self._token(page), "item": item, "customer": customer}
+        answer = self._send("POST", "/checkout/till/add/", data=wanted)
         cart = answer.url.rpartition("cart=")[2]
         if not cart:
             raise Unexpected(f"the till began no sale: {answer.url}")
         return cart
+
+    def use_balance(self, cart: str, *, total: int) -> None:
+        """Have what fits of the customer's balance set aside for a sale, as the button does."""
+        page = self._send("GET", f"/checkout/?cart={cart}").text
+        wanted = {"cart": cart, "ledger": "money", "form_token": uuid.uuid4().hex, "expected_total": total}
+        answer = self._send("POST", "/checkout/till/stored/", data={**self._token(page), **wanted})
+        if not answer.url.endswith(cart):
+            raise Unexpected(f"the balance was not set aside for a part: {answer.url}")
 
     def put_on_reader(self, cart: str, *, reader: str, total: int, asks_for_tip: bool = False) -> OnReader:
         """Put what a cart costs on a reader, as the button does."""

@@ -35,6 +35,7 @@ def main() -> None:
         studio = open_studio(stack)
         cart, receipt = _sell(stack, studio)
         browser = playwright.chromium.launch(executable_path=str(chromium), args=list(ARGUMENTS))
+        _keep_a_card(browser, studio)
         for width, height in SIZES:
             for scheme in SCHEMES:
                 for name, page in _pages(browser, studio, cart, receipt, width, height, scheme):
@@ -59,6 +60,45 @@ def _sell(stack: Stack, studio: Studio) -> tuple[str, str]:
     return another.fill_cart(items, name="Mina Kim", email="mina@guest.example", tip_percent=15), receipt
 
 
+def _keep_a_card(browser: Browser, studio: Studio) -> None:
+    """Let the owner allow saved cards, and a customer save one."""
+    context = _context(browser, *SIZES[1], "light")
+    page = _sign_in(context, studio, "owner")
+    page.goto(f"{studio.site}/settings/")
+    allowed = page.locator("[name$=keeps_cards]")
+    allowed.check()
+    page.locator("form", has=allowed).get_by_role("button").first.click()
+    page.wait_for_load_state("load")
+    context.close()
+    context = _context(browser, *SIZES[1], "light")
+    page = _sign_in(context, studio, "mina")
+    _open(page, f"{studio.site}/add_card_details/")
+    page.locator("[name=consent]").check()
+    page.get_by_role("button", name="Continue").click()
+    page.locator("#save-card:enabled").wait_for(timeout=60_000)
+    frame = page.frame_locator("#card iframe")
+    for field, value in (
+        ("number", "4242424242424242"),
+        ("expiry", "1234"),
+        ("cvc", "123"),
+        ("postal", "10013"),
+    ):
+        frame.locator(f"#{field}").press_sequentially(value)
+    page.locator("#save-card").click()
+    page.wait_for_url("**/list-payment-cards/", timeout=60_000)
+    context.close()
+
+
+def _sign_in(context: BrowserContext, studio: Studio, local: str) -> Page:
+    page = context.new_page()
+    _open(page, f"{studio.site}/accounts/login/")
+    page.fill("input[type=email]", studio.person(local)["email"])
+    page.fill("input[type=password]", PASSWORD)
+    page.press("input[type=password]", "Enter")
+    page.wait_for_url(lambda url: "/accounts/" not in url)
+    return page
+
+
 def _pages(
     browser: Browser, studio: Studio, cart: str, receipt: str, width: int, height: int, scheme: Scheme
 ) -> Iterator[tuple[str, Page]]:
@@ -75,27 +115,40 @@ def _pages(
         yield name, page
     guest.close()
     owner = _context(browser, width, height, scheme)
-    page = owner.new_page()
-    _open(page, f"{studio.site}/accounts/login/")
-    page.fill("input[type=email]", "owner@hanriver.example")
-    page.fill("input[type=password]", PASSWORD)
-    page.press("input[type=password]", "Enter")
-    page.wait_for_url(lambda url: "/accounts/" not in url)
+    page = _sign_in(owner, studio, "owner")
+    mina = studio.person("mina")["id"]
     for name, path in (
         ("till", "/checkout/"),
         ("choose-customer", "/choose_new_customer/?find=mi"),
         ("purchases", "/purchases/"),
         ("settings", "/settings/"),
         ("readers", "/settings/readers/"),
+        ("balances", "/credit-balance/"),
+        ("balance", f"/credit-balance/{mina}/"),
+        ("credits", "/credit-services/"),
+        ("credits-of", f"/credit-services/{mina}/"),
+        ("close-out", "/close-out/"),
+        ("reconciliation", "/reconciliation/"),
+        ("cards-of-a-customer", f"/list-payment-cards/?customer={mina}"),
+        ("till-customer", f"/checkout/?customer={mina}"),
+        ("refund-many", "/purchases/refunds/"),
     ):
         _open(page, studio.site + path)
         yield name, page
     yield from _sale_on_a_reader(page, studio)
     _open(page, f"{studio.site}/purchases/")
-    page.locator("main a[href*='/purchases/']").first.click()
+    page.locator("main table a[href^='/purchases/']").first.click()
     page.wait_for_load_state("load")
     yield "purchase", page
+    page.goto(page.url.rstrip("/") + "/refund/")
+    yield "refund", page
     owner.close()
+    customer = _context(browser, width, height, scheme)
+    page = _sign_in(customer, studio, "mina")
+    for name, path in (("cards", "/list-payment-cards/"), ("add-card", "/add_card_details/")):
+        _open(page, studio.site + path)
+        yield name, page
+    customer.close()
 
 
 def _sale_on_a_reader(page: Page, studio: Studio) -> Iterator[tuple[str, Page]]:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-EXPECTED = "demo: 3 sales settled, 1 carts open, 0 lost"
+EXPECTED = "demo: 4 sales settled, 1 carts open, 0 lost"
 
 
 def descendants(pid: int) -> list[int]:
