@@ -31,19 +31,20 @@ _CLAIM = """
 WITH RECURSIVE hop(business_id, step, wrapped) AS (
     SELECT %(after)s::bigint, 0, false
     UNION ALL
-    SELECT next.business_id, hop.step + 1, hop.wrapped OR next.wrapped
+    SELECT next.business_id, hop.step + 1, hop.wrapped OR ahead.business_id IS NULL
     FROM hop CROSS JOIN LATERAL (
-        (SELECT business_id, false AS wrapped FROM payments_job
-         WHERE queue = %(queue)s AND state = 'waiting' AND business_id > hop.business_id
-               AND (NOT hop.wrapped OR business_id <= %(after)s)
-         ORDER BY business_id LIMIT 1)
-        UNION ALL
-        (SELECT business_id, true FROM payments_job
-         WHERE queue = %(queue)s AND state = 'waiting' AND NOT hop.wrapped AND business_id <= %(after)s
-         ORDER BY business_id LIMIT 1)
-        ORDER BY wrapped LIMIT 1
+        SELECT (SELECT business_id FROM payments_job
+                WHERE queue = %(queue)s AND state = 'waiting' AND business_id > hop.business_id
+                      AND business_id <= CASE WHEN hop.wrapped THEN %(after)s ELSE %(last)s END
+                ORDER BY business_id LIMIT 1) AS business_id
+        OFFSET 0  -- looked up once, and the start of the index only where nobody is ahead
+    ) AS ahead CROSS JOIN LATERAL (
+        SELECT coalesce(ahead.business_id, CASE WHEN NOT hop.wrapped THEN (
+            SELECT business_id FROM payments_job
+            WHERE queue = %(queue)s AND state = 'waiting' AND business_id <= %(after)s
+            ORDER BY business_id LIMIT 1) END) AS business_id
     ) AS next
-    WHERE hop.step < %(hops)s
+    WHERE hop.step < %(hops)s AND next.business_id IS NOT NULL
 ), waiting AS MATERIALIZED (
     SELECT business_id FROM hop WHERE step > 0
     UNION
@@ -112,6 +113,7 @@ WHERE EXISTS (SELECT 1 FROM payments_job AS job
 
 _LEASES = json.dumps({kind.name: kind.lease_seconds for kind in CATALOGUE.values()})
 _NO_CAP = 1_000_000
+_LAST_BUSINESS = 2**63 - 1
 HOPS = 32  # businesses that each claim looks at in turn
 OLDEST = 64  # jobs that have been due the longest, whose businesses it looks at besides
 SLOW_AFTER = datetime.timedelta(seconds=2)  # a call that takes longer: its business gets a third of the slots
@@ -143,6 +145,7 @@ def claim(
         "slow_cap": max(cap // 3, 1) if is_capped else cap,
         "slow_since": now - SLOW_AFTER,
         "after": _cursors.get(queue, 0),
+        "last": _LAST_BUSINESS,
         "hops": HOPS,
         "oldest": OLDEST,
         "leases": _LEASES,
