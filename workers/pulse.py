@@ -25,6 +25,7 @@ BEAT_SECONDS = 5.0
 DEAF_BEATS_TO_END = (
     24  # two minutes after the probe began to fail: longer than Celery waits before it reconnects
 )
+DEAF_BEATS_TO_TELL = 3  # what it rings itself has had time to come back
 QUIET_SECONDS = 60.0  # beat rings every second for what is due
 # With work in hand: longer than the longest lease. What is in hand for longer never ends by itself.
 QUIET_WITH_WORK_SECONDS = 900.0
@@ -57,7 +58,7 @@ class Pulse:
 
     @property
     def is_deaf(self) -> bool:
-        return self.deaf > 0
+        return self.deaf >= DEAF_BEATS_TO_TELL
 
     def _beat_forever(self) -> None:
         while not self._stop.wait(BEAT_SECONDS):
@@ -81,7 +82,7 @@ class Pulse:
         finally:
             connection.close()
         self.deaf = self.deaf + 1 if silent and _rings(silent) else 0
-        if self.deaf:
+        if self.is_deaf:
             log.error("worker.deaf", worker=self.name, beats=self.deaf, queues=silent)
         if self.deaf >= DEAF_BEATS_TO_END:
             self.end()

@@ -281,6 +281,20 @@ def test_whoever_is_not_among_the_oldest_has_its_turn_a_few_claims_later(
 
 
 @pytest.mark.django_db
+def test_turns_go_round_and_begin_anew_at_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever the last claim ended, once around meets everybody, and nobody twice."""
+    monkeypatch.setattr(backlog, "OLDEST", 0)
+    businesses = [BusinessFactory.create() for _ in range(3)]
+    for ended_at in businesses:
+        for business in businesses:
+            put(business)
+        monkeypatch.setitem(backlog._cursors, Queue.INTENTS, ended_at.id)
+        assert {lease.business_id for lease in take(limit=5)} == {one.id for one in businesses}
+        assert backlog._cursors[Queue.INTENTS] == ended_at.id
+        assert take() == []
+
+
+@pytest.mark.django_db
 def test_a_person_who_waits_is_served_before_any_sweep_of_anybody() -> None:
     flood(BusinessFactory.create(), 300, priority=5, due_at=NOW - datetime.timedelta(hours=1))
     person = BusinessFactory.create()

@@ -14,7 +14,7 @@ from pytest_django import Settings
 
 from tasks import relay
 from tests.integration.conftest import AtStripe
-from web.payments.jobs import Queue
+from web.payments.jobs import PERSON_WAITS, Queue
 from web.payments.models import Job, Payment
 from web.payments.states import PaymentState
 
@@ -102,7 +102,7 @@ def test_a_flood_of_one_business_does_not_delay_anothers_sale(at_stripe: Make) -
         [
             Job(
                 name="read_intent", queue=Queue.INTENTS, business=big.shop.business, arguments={"payment_id": 0},
-                dedup_key=f"payment:flood {number}", due_at=now, created_at=now,
+                dedup_key=f"payment:flood {number}", priority=PERSON_WAITS, due_at=now, created_at=now,
             )
             for number in range(10_000)
         ]
