@@ -63,7 +63,9 @@ def test_work_that_nobody_takes_is_said_aloud_without_any_worker(
     assert (answer["status"], answer["queues"]) == ("degraded", "silent: intents")
 
 
-def test_a_worker_that_lives_and_hears_no_bell_is_deaf(due: Job, alive: Callable[..., None]) -> None:
+def test_scenario_23_a_worker_that_lives_and_hears_no_bell_is_deaf(
+    due: Job, alive: Callable[..., None]
+) -> None:
     alive()
     (silent,) = silent_queues(now=timezone.now())
     assert silent.consumers == 1
