@@ -280,15 +280,18 @@ def test_stripe_away_opens_the_breaker_and_no_job_dies(at_stripe: Make) -> None:
     at, other = at_stripe(), at_stripe()
     payment = at.shop.request(at.shop.cart())
     at.fault("reset_before", times=None)
+    began = time.monotonic()
     for _ in range(30):  # more than a job has tries
         hurry()
         run("create_intent")
+    probes = (time.monotonic() - began) / rules.FIRST_OPEN_SECONDS  # on a slow machine: it half opens
     job = Job.objects.get()
     assert job.state == "waiting"
     assert job.attempts < CREATE_INTENT.max_attempts
     assert job.last_error == "stripe_unavailable"
     sends = PaymentEvent.objects.filter(kind="stripe.sent").count()
-    assert sends == rules.FAILURES_TO_OPEN, "while it is open nothing is written down as sent"
+    most = rules.FAILURES_TO_OPEN + int(probes)
+    assert rules.FAILURES_TO_OPEN <= sends <= most, "while it is open nothing is written down as sent"
     payment.refresh_from_db()
     assert payment.state == PaymentState.UNKNOWN
     at.shop.account.refresh_from_db()
