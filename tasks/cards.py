@@ -59,6 +59,9 @@ def read_card_setup(*, card_setup_id: int, lease: Lease) -> None:
     if setup.setup_intent_id is None or setup.state in cards.FINAL:
         return
     snapshot = gateway.read_setup_intent(setup.account, setup_intent_id=setup.setup_intent_id)
+    if snapshot.is_succeeded and snapshot.card is None:  # saved, and taken from its customer again since
+        cards.refuse(setup_id=setup.id, failure_code="card_gone", now=timezone.now())
+        return
     cards.settle(account_id=setup.account_id, snapshot=snapshot, now=timezone.now())
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import datetime
 import uuid
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from django.db.models import Q
@@ -102,6 +102,14 @@ def sale(reference: uuid.UUID) -> Sale:
     order = None if locked_cart else Order.objects.filter(cart_reference=reference).first()
     payments = Payment.objects.select_for_update(no_key=True).filter(cart_reference=reference).order_by("id")
     return Sale(reference, locked_cart, order, list(payments))
+
+
+def sales(references: Collection[uuid.UUID]) -> None:
+    """Lock many sales, and then the customers that they belong to, before anything of them changes."""
+    carts = Cart.objects.select_for_update(no_key=True).filter(reference__in=references).order_by("reference")
+    payments = Payment.objects.select_for_update(no_key=True).filter(cart_reference__in=references)
+    rows: list[Cart | Payment] = [*carts, *payments.order_by("cart_reference", "id")]
+    customers({row.customer_id for row in rows if row.customer_id is not None})
 
 
 def sale_of_payment(payment_id: int) -> tuple[Sale, Payment]:

@@ -266,6 +266,52 @@ def test_a_card_that_was_removed_meanwhile_is_not_charged(
     assert (payment.state, charges(at)) == ("cancelled", [])
 
 
+def test_a_card_removed_after_a_lost_answer_is_not_charged(
+    at: AtStripe, owner: Profile, clerk: Profile
+) -> None:
+    """The confirmation was begun and never arrived; then its owner removes the card."""
+    card = saved(at, owner)
+    payment = charge(at, owner, clerk, card)
+    at.fault("reset_before", match={"operation": "payment_intents.confirm"}, times=1)
+    relay.run(claim_one("charge_card"))
+    cards.remove(profile=owner, card_id=card.public_id, now=timezone.now())
+    for _step in range(4):
+        hurry()
+        for job in sorted(claim("intents", limit=5), key=lambda lease: lease.kind.name != "charge_card"):
+            relay.run(job)
+    payment.refresh_from_db()
+    assert (payment.state, charges(at)) == ("cancelled", [])
+
+
+def test_a_card_that_its_customer_lost_at_stripe_is_read_once(at: AtStripe, owner: Profile) -> None:
+    setup = asked(owner)
+    confirm(at, setup)
+    assert setup.setup_intent_id is not None
+    method = at.v1.setup_intents.retrieve(setup.setup_intent_id).payment_method
+    at.v1.payment_methods.detach(str(method))
+    cards.request_read(setup=setup, now=timezone.now())
+    relay.run(claim_one("read_card_setup"))
+    setup.refresh_from_db()
+    assert (setup.state, setup.failure_code, claim("intents")) == ("failed", "card_gone", [])
+
+
+def test_a_colleague_does_not_charge_the_same_fee_again(at: AtStripe, owner: Profile, clerk: Profile) -> None:
+    card = saved(at, owner)
+    PaymentSettings.objects.filter(business=at.shop.business).update(no_show_item=at.shop.item)
+
+    def fee(note: str) -> None:
+        saved_cards.charge_fee(
+            business=at.shop.business, customer=owner, kind="no_show", card_id=card.public_id, note=note,
+            form_token=uuid.uuid4().hex, staff=clerk, now=timezone.now(),
+        )  # fmt: skip
+
+    fee("Morning flow, Monday")
+    with pytest.raises(saved_cards.FeeChargedAlready):
+        fee("Morning flow, Monday")
+    fee("Evening flow, Monday")
+    assert Payment.objects.count() == 2
+
+
 def test_a_fee_is_charged_once_however_often_it_is_asked_for(
     at: AtStripe, owner: Profile, clerk: Profile
 ) -> None:

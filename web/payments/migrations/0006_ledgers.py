@@ -142,7 +142,10 @@ def triggers() -> str:
         payment_trigger(PAYMENT_EDGES)
         + kept
         + """
-CREATE TRIGGER ledgerentry_is_never_changed BEFORE UPDATE ON payments_ledgerentry
+-- Everything but the reason: people write names into it, and a person's data goes when they ask for it.
+CREATE TRIGGER ledgerentry_is_never_changed BEFORE UPDATE OF balance_id, business_id, number, kind, amount, reserved,
+    amount_after, reserved_after, actor, payment_id, order_line_id, refund_id, form_token, lots, at
+    ON payments_ledgerentry
     FOR EACH ROW EXECUTE FUNCTION paydesk_refuse();
 CREATE TRIGGER an_entry_continues_the_one_before_it BEFORE INSERT ON payments_ledgerentry
     FOR EACH ROW EXECUTE FUNCTION paydesk_ledger_entry();

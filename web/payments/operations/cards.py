@@ -126,9 +126,9 @@ def remember_customer(*, setup: CardSetup, stripe_customer_id: str) -> None:
 
 @transaction.atomic
 def refuse(*, setup_id: int, failure_code: str, now: datetime.datetime) -> None:
-    """Note that Stripe refused to make the setup intent."""
+    """Note that a card will not be saved: Stripe refused the setup intent, or took the card away again."""
     setup = locks.card_setup(setup_id)
-    if setup.state == CardSetupState.REQUESTED:
+    if setup.state not in FINAL:
         setup.failure_code = failure_code
         _move(setup, CardSetupState.FAILED, now=now)
 

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from allauth.account.models import EmailAddress
 from django.db import connection, transaction
 from django.db.models import Q
 from django.utils.html import escape
@@ -28,6 +29,7 @@ from web.payments.models import (
     CardSetup,
     Cart,
     InboxEvent,
+    LedgerEntry,
     Order,
     Payment,
     ProfilePaymentData,
@@ -37,6 +39,7 @@ from web.payments.models import (
     RefundReceipt,
 )
 from web.payments.operations import audit, cards
+from web.payments.states import LIVE, OPEN_ATTEMPT, REFUND_UNDER_WAY, CardSetupState
 
 ERASED = "[erased]"
 ERASED_DOMAIN = "erased.invalid"  # a domain that never gets mail (RFC 2606)
@@ -139,9 +142,11 @@ def _erase(business: Business, email: str, actor: str, now: datetime.datetime) -
     if any(sale.live for sale in sales):
         raise SaleUnderWay
     references = [order.cart_reference for order in person.orders] + [cart.reference for cart in person.carts]
-    payments = list(
-        Payment.objects.filter(business=business, cart_reference__in=references).values_list("id", flat=True)
-    )
+    theirs = Q(cart_reference__in=references)
+    if person.profile is not None:  # also those whose cart is gone: held money, fees that were declined
+        theirs |= Q(customer=person.profile)
+    payments = list(Payment.objects.filter(theirs, business=business).values_list("id", flat=True))
+    _refuse_open_work(payments)
     touched = {
         "orders": _orders(person),
         "carts": _carts(person),
@@ -161,6 +166,19 @@ def _erase(business: Business, email: str, actor: str, now: datetime.datetime) -
         changes=touched,
     )
     return touched
+
+
+def _refuse_open_work(payments: list[int]) -> None:
+    """Refuse while something of theirs is on its way: what is sent to Stripe again must be exactly what was sent."""
+    mine = Q(payment_id__in=payments)
+    is_open = (
+        Attempt.objects.filter(mine | Q(refund__payment_id__in=payments), state__in=OPEN_ATTEMPT).exists()
+        or Refund.objects.filter(mine, state__in=REFUND_UNDER_WAY).exists()
+        or Payment.objects.filter(id__in=payments, state__in=LIVE).exists()
+        or InboxEvent.objects.filter(mine, state=InboxEvent.State.RECEIVED).exists()
+    )
+    if is_open:
+        raise SaleUnderWay
 
 
 def _orders(person: Person) -> int:
@@ -202,6 +220,12 @@ def _receipts(person: Person) -> int:
 
 def _notes(person: Person, payments: list[int]) -> int:
     count = Payment.objects.filter(id__in=payments).exclude(note="").update(note="")
+    if person.profile is not None:
+        for entry in LedgerEntry.objects.filter(balance__customer=person.profile).exclude(reason=""):
+            kept = _without(person, entry.reason)[:500]
+            if kept != entry.reason:
+                LedgerEntry.objects.filter(id=entry.id).update(reason=kept)
+                count += 1
     for refund in Refund.objects.filter(payment_id__in=payments).exclude(reason=""):
         kept = _without(person, refund.reason)[:500]
         if kept != refund.reason:
@@ -254,7 +278,11 @@ def _cards(person: Person, now: datetime.datetime) -> int:
             cards.remove(profile=person.profile, card_id=card.public_id, now=now)
         count += 1
     Card.objects.filter(profile=person.profile).update(brand="", last4="", expires_year=0, expires_month=0)
-    CardSetup.objects.filter(profile=person.profile).update(consent="")
+    setups = CardSetup.objects.filter(profile=person.profile)
+    setups.exclude(state__in=cards.FINAL).update(  # nothing that Stripe says later brings a card back
+        state=CardSetupState.FAILED, state_changed_at=now, client_secret_sealed=""
+    )
+    setups.update(consent="")
     return count
 
 
@@ -269,6 +297,7 @@ def _profile(person: Person) -> int:
     user.is_active = False
     user.set_unusable_password()
     user.groups.clear()
+    EmailAddress.objects.filter(user=user).delete()
     user.save()
     profile.name, profile.email, profile.phone, profile.address = ERASED, nobody, "", ""
     profile.save(update_fields=["name", "email", "phone", "address"])
@@ -278,7 +307,7 @@ def _profile(person: Person) -> int:
 def _without(person: Person, text: str, *, is_html: bool = False) -> str:
     for given in person.strings:
         for written in {given, str(escape(given))} if is_html else {given}:
-            text = re.sub(re.escape(written), ERASED, text, flags=re.IGNORECASE)
+            text = re.sub(rf"(?<!\w){re.escape(written)}(?!\w)", ERASED, text, flags=re.IGNORECASE)
     return text
 
 

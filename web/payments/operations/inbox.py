@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import groupby
@@ -13,7 +14,7 @@ import structlog
 from django.db import connection, transaction
 
 from web.core import faultpoints
-from web.payments import history
+from web.payments import history, locks
 from web.payments.bell import bell
 from web.payments.jobs import Queue
 from web.payments.models import InboxEvent, Payment, Payout
@@ -166,11 +167,18 @@ class _Work:
 
     event: InboxEvent
     told: object | Exception | None
-    reference: str = ""
+    sale: uuid.UUID | None = None
+
+    @property
+    def group(self) -> str:
+        """What is applied together: a sale's events; those of no sale together, one that is unreadable alone."""
+        if isinstance(self.told, Exception):
+            return f"unreadable {self.event.id}"
+        return "" if self.sale is None else str(self.sale)
 
     @property
     def order(self) -> tuple[str, datetime.datetime, int]:
-        return self.reference, self.event.occurred_at, self.event.id
+        return self.group, self.event.occurred_at, self.event.id
 
 
 @transaction.atomic(durable=True)
@@ -187,9 +195,11 @@ def apply_batch(*, interpret: Interpreter, now: datetime.datetime, limit: int = 
         .order_by("due_at", "id")[:limit]
     )
     work = [_interpreted(event, interpret) for event in events]
-    # Sales in ascending order of their references: two batches at once can wait for each other, never deadlock.
+    # All sales, ascending, then all their customers: two batches at once, or a batch and a till, can wait for each
+    # other, never deadlock. One sale's customer must not be locked before the next sale's cart.
+    locks.sales({one.sale for one in work if one.sale is not None})
     work.sort(key=lambda one: one.order)
-    for _reference, group in groupby(work, key=lambda one: one.reference):
+    for _group, group in groupby(work, key=lambda one: one.group):
         _apply_group(list(group), now=now)
     InboxEvent.objects.bulk_update(
         events, ["state", "tries", "due_at", "error", "settled_at", "payment"], batch_size=BATCH
@@ -217,8 +227,8 @@ def _interpreted(event: InboxEvent, interpret: Interpreter) -> _Work:
         told = interpret(event)
         payment = None if told is None else ROADS[type(told)].find(account_id=event.account_id, snapshot=told)
     except Exception as error:  # noqa: BLE001 - an odd shape must not hold up the batch
-        return _Work(event, error, reference=f"unreadable {event.id}")
-    return _Work(event, told, reference=str(payment.cart_reference) if payment else "")
+        return _Work(event, error)
+    return _Work(event, told, sale=payment.cart_reference if payment else None)
 
 
 def _apply(one: _Work, *, now: datetime.datetime) -> None:

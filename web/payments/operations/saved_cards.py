@@ -33,6 +33,8 @@ from web.payments.operations.payments import commit, next_check
 from web.payments.queries.quotes import quote
 from web.payments.states import AttemptState, PaymentState
 
+ONE_FEE_WITHIN = datetime.timedelta(hours=24)
+
 
 class CardOfAnotherAccount(Refusal):
     code, kind = "card_of_another_account", Kind.CONFLICT
@@ -44,6 +46,12 @@ class NoFee(Refusal):
     code, kind = "no_fee", Kind.MISSING
     message = _("No such fee is set up.")
     next_step = _("Nothing was charged. Choose its item in the settings.")
+
+
+class FeeChargedAlready(Refusal):
+    code, kind = "fee_charged_already", Kind.CONFLICT
+    message = _("A fee with these words was charged to this customer today.")
+    next_step = _("Nothing was charged again. If you mean another one, say so in its words.")
 
 
 class FeeReasonMissing(Refusal):
@@ -167,6 +175,10 @@ def charge_fee(
         return Requested(repeated, is_new=False)
     try:
         with transaction.atomic():
+            kept = locks.cards_of(customer.id)  # two members of staff at once take turns here
+            if not any(card.public_id == card_id for card in kept):
+                raise CardNotFound
+            _refuse_twin(customer, note, now=now)
             cart = carts.open_cart(
                 business=business,
                 location=location,
@@ -190,6 +202,18 @@ def charge_fee(
         return Requested(Payment.objects.get(business=business, form_token=form_token), is_new=False)
 
 
+def _refuse_twin(customer: Profile, note: str, *, now: datetime.datetime) -> None:
+    """Refuse the fee that a colleague, or a reloaded page, has charged already."""
+    twins = Payment.objects.filter(
+        customer=customer,
+        method=Method.SAVED_CARD,
+        note=note.strip()[:200],
+        created_at__gt=now - ONE_FEE_WITHIN,
+    )
+    if twins.exclude(state__in=[PaymentState.CANCELLED, PaymentState.FAILED]).exists():
+        raise FeeChargedAlready
+
+
 def _first_place(business: Business, item: Item) -> Location | None:
     return Location.objects.filter(business=business, currency=item.currency).order_by("id").first()
 
@@ -208,21 +232,25 @@ def begin_confirm(*, payment_id: int, lease: Lease, now: datetime.datetime) -> A
             attempts.close(found, AttemptState.SUCCEEDED if is_done else AttemptState.REFUSED, now=now)
         return None
     card = payment.card
-    if found is None and (card is None or card.removed_at is not None):
-        return None  # its owner has taken it back since: give_up() ends the payment
-    parameters: dict[str, object] = {"off_session": True}
-    if card is not None:
-        parameters["payment_method"] = card.payment_method_id
+    if card is None or card.removed_at is not None:
+        return (
+            None  # its owner has taken it back since: give_up() ends the payment, also one that was asked for
+        )
+    parameters: dict[str, object] = {"off_session": True, "payment_method": card.payment_method_id}
     return attempts.begin(
         payment, Operation.CONFIRM_INTENT, found=found, parameters=parameters, lease=lease, now=now
     )
 
 
 def give_up(*, payment_id: int, now: datetime.datetime) -> None:
-    """End a payment whose card was declined or removed: nobody is there to try another. Safe to run again."""
+    """End a payment whose card was declined, refused or removed: nobody is there to try another.
+
+    Safe to run again, and safe where a confirmation is still unanswered: the intent says whether it was paid first.
+    """
     payment = Payment.objects.select_related("card").get(id=payment_id)
+    newest = payment.attempts.filter(operation=Operation.CONFIRM_INTENT).last()
     is_gone = payment.card is None or payment.card.removed_at is not None
-    is_declined = payment.state == PaymentState.DECLINED
-    was_sent = payment.attempts.filter(operation=Operation.CONFIRM_INTENT).exists()
-    if is_declined or (is_gone and payment.state == PaymentState.AWAITING and not was_sent):
+    is_refused = newest is not None and newest.state == AttemptState.REFUSED
+    is_over = payment.state == PaymentState.AWAITING and (is_gone or is_refused)
+    if is_over or payment.state == PaymentState.DECLINED:
         request_cancel(payment_id=payment_id, now=now, actor=history.WORKER)
