@@ -8,10 +8,12 @@ from django.utils import timezone
 from tests.giving_back import ask, succeed, tell
 from tests.shop import Shop
 from tests.stored import Desk, books_are_right, usd
-from web.payments.models import Ledger, Method, Payment, Refund
+from web.payments.models import Ledger, LedgerLot, Method, OrderLine, Payment, Refund
+from web.payments.operations import carts, ledgers, refunds, tenders
 from web.payments.operations import desk as tills
-from web.payments.operations import ledgers, refunds, tenders
-from web.payments.operations.refund_shares import Part
+from web.payments.operations.refund_shares import Items, Part
+from web.payments.queries.ledgers import unclaimed
+from web.payments.queries.quotes import quote
 from web.payments.states import RefundState
 
 pytestmark = pytest.mark.django_db
@@ -82,4 +84,88 @@ def test_a_gift_card_given_back_is_taken_back_and_put_back_when_the_refund_fails
     assert desk.balance() == (0, 0)
     tell(payment, RefundState.FAILED, refund=str(refund.public_id))
     assert desk.balance() == (5000, 0)
+    books_are_right()
+
+
+def test_what_a_refund_that_came_to_nothing_put_back_is_taken_back_by_the_next(desk: Desk) -> None:
+    payment = succeed(desk.shop.request(desk.cart(desk.card)))
+    (refund,) = ask(payment).refunds
+    tell(payment, RefundState.FAILED, refund=str(refund.public_id))
+    (refund,) = ask(payment).refunds
+    assert desk.balance() == (0, 0)
+    refunds.withdraw(
+        business=desk.business, refund_public_id=refund.public_id, now=timezone.now(), actor="staff 1"
+    )
+    assert desk.balance() == (5000, 0)
+    (refund,) = ask(payment).refunds
+    assert desk.balance() == (0, 0)
+    tell(payment, RefundState.SUCCEEDED, refund=str(refund.public_id))
+    assert desk.balance() == (0, 0)
+    assert LedgerLot.objects.count() == 1
+    books_are_right()
+
+
+def test_a_guest_who_gave_pieces_back_claims_the_rest(desk: Desk) -> None:
+    cart = desk.shop.cart()
+    for item, quantity in ((desk.passes, 3), (desk.card, 1)):
+        carts.set_quantity(business=desk.business, token=cart.token, item_id=item.id, quantity=quantity)
+    order = tills.sell(
+        business=desk.business, token=cart.token, method=Method.CASH, form_token="form" * 6,
+        expected_total_minor=quote(cart).totals.total.amount, now=timezone.now(), staff=desk.staff,
+    )  # fmt: skip
+    payment = order.payments.get()
+    passes, card = order.lines.get(gives_credits=10), order.lines.get(gives_minor=5000)
+    assert (unclaimed(desk.business, Ledger.CREDITS), unclaimed(desk.business, Ledger.MONEY)) == (
+        [passes], [card],
+    )  # fmt: skip
+    ask(payment, Items({passes.id: 1, card.id: 1}))
+    assert unclaimed(desk.business, Ledger.CREDITS) == [passes]
+    assert unclaimed(desk.business, Ledger.MONEY) == []
+
+    def claim(line: OrderLine) -> None:
+        ledgers.claim(
+            business=desk.business, line_id=line.id, customer_id=desk.customer.id, now=timezone.now(),
+            staff=desk.staff,
+        )  # fmt: skip
+
+    with pytest.raises(ledgers.NothingToClaim):
+        claim(card)
+    claim(passes)
+    assert desk.balance(Ledger.CREDITS) == (20, 0)
+    ask(payment, Items({passes.id: 1}))
+    assert desk.balance(Ledger.CREDITS) == (10, 0)
+    books_are_right()
+
+
+def test_a_guest_whose_money_went_back_claims_nothing(desk: Desk) -> None:
+    cart = desk.shop.cart()
+    carts.set_quantity(business=desk.business, token=cart.token, item_id=desk.card.id, quantity=1)
+    payment = succeed(desk.shop.request(cart))
+    assert payment.order is not None
+    line = payment.order.lines.get(gives_minor=5000)
+    ask(payment)
+    assert unclaimed(desk.business, Ledger.MONEY) == []
+    with pytest.raises(ledgers.NothingToClaim):
+        ledgers.claim(
+            business=desk.business, line_id=line.id, customer_id=desk.customer.id, now=timezone.now(),
+            staff=desk.staff,
+        )  # fmt: skip
+
+
+def test_parts_of_what_credits_paid_give_back_no_more_credits_than_were_spent(desk: Desk) -> None:
+    desk.has(3)
+    cart = desk.cart(desk.lesson)
+    covered = tenders.use(
+        business=desk.business, token=cart.token, ledger=Ledger.CREDITS, form_token="use-it" * 4,
+        expected_total_minor=9500, now=timezone.now(), staff=desk.staff,
+    )  # fmt: skip
+    assert covered.order is not None
+    payment = covered.order.payments.get()
+    has = []
+    for _ in range(10):
+        ask(payment, Part(usd(950)))
+        has.append(desk.balance(Ledger.CREDITS)[0])
+    assert has == [0, 1, 1, 1, 2, 2, 2, 2, 3, 3]
+    payment.refresh_from_db()
+    assert (payment.refunded_minor, payment.returned_minor) == (9500, 9500)
     books_are_right()

@@ -34,6 +34,7 @@ from web.payments.models import (
     Payment,
     Refund,
 )
+from web.payments.models.payment import WITHOUT_MONEY
 from web.payments.money import Money
 
 LEDGER_OF_METHOD = {Method.BALANCE: Ledger.MONEY, Method.CREDITS: Ledger.CREDITS}
@@ -202,6 +203,21 @@ class Book:
             payment=reserved.payment,
         )
 
+    def put_back(self, taken: LedgerEntry, reason: str) -> LedgerEntry:
+        """Undo what an entry took back, into the lots that it came from."""
+        for lot in LedgerLot.objects.filter(id__in=[int(lot) for lot in taken.lots]):
+            lot.taken -= taken.lots[str(lot.id)]
+            lot.save(update_fields=["taken"])
+        return self._write(
+            self.by_id[taken.balance_id],
+            EntryKind.ADJUSTED,
+            amount=-taken.amount,
+            lots=taken.lots,
+            refund=taken.refund,
+            order_line=taken.order_line,
+            reason=reason,
+        )
+
     def expire(self, balance: LedgerBalance) -> int:
         """Write off the lots of a balance that have ended; return how much went."""
         gone = 0
@@ -335,12 +351,16 @@ def claim(
         raise NothingToClaim
     reference = line.order.cart_reference
     locks.sale(reference)  # two who give it away take turns
-    is_given_back = all(
-        payment.refunded_minor >= payment.amount_received_minor
+    line.refresh_from_db()  # and a refund that was asked for meanwhile is seen
+    paid = [
+        payment
         for payment in Payment.objects.filter(order=line.order)
-        if payment.amount_received_minor
+        if payment.method not in WITHOUT_MONEY and payment.amount_received_minor
+    ]
+    is_given_back = bool(paid) and all(
+        payment.refunded_minor >= payment.amount_received_minor for payment in paid
     )
-    if line.ledger_entries.exists() or (line.order.total_minor and is_given_back):
+    if line.ledger_entries.exists() or is_given_back or line.refunded_quantity >= line.quantity:
         raise NothingToClaim
     _give(line.order, [line], customer_id=customer.id, now=now, actor=history.staff(staff.id))
 
@@ -356,7 +376,7 @@ def _give(
         for ledger, each in ((Ledger.MONEY, line.gives_minor), (Ledger.CREDITS, line.gives_credits)):
             if each:
                 balance = book.balance(ledger, order.currency)
-                amount = each * line.quantity
+                amount = each * (line.quantity - line.refunded_quantity)
                 book.bring(balance, amount, EntryKind.SOLD, expires_at=ends, order_line=line)
                 _tell(order, now=now, actor=actor, data={"ledger": ledger, "amount": amount, "line": line.id})
 
@@ -399,7 +419,7 @@ def credit(
     actor: str,
     units: int | None = None,
     expires_at: datetime.datetime | None = None,
-) -> LedgerEntry:
+) -> LedgerEntry | None:
     """Give a refund to the customer's ledger, in the refund's transaction; again finds the entry that is there.
 
     To the balance: the refund's amount. As service credits: `units` of them. "To the original method" of a
@@ -422,6 +442,8 @@ def credit(
         amount = units
     else:
         amount = credits_of(payment, refund.amount_minor)
+        if not amount:  # so small a part of the payment is not yet a credit; the parts add up
+            return None
     if not 0 < amount <= (LARGEST_MINOR if ledger == Ledger.MONEY else LARGEST_UNITS):
         raise BadAdjustment
     book = Book(
@@ -445,10 +467,17 @@ def credit(
 
 
 def credits_of(payment: Payment, amount_minor: int) -> int:
-    """Return how many of a payment's service credits an amount of it stands for: in proportion, rounded up."""
+    """Return how many service credits the newest refund of a payment, which it counts already, gives back.
+
+    In proportion to all that was given back so far, rounded: whatever the parts, no more comes back than was spent.
+    """
     if not payment.amount_minor:
         return payment.credits
-    return -(-payment.credits * amount_minor // payment.amount_minor)
+
+    def so_far(minor: int) -> int:
+        return (2 * payment.credits * minor + payment.amount_minor) // (2 * payment.amount_minor)
+
+    return so_far(payment.refunded_minor) - so_far(payment.refunded_minor - amount_minor)
 
 
 GRACE = datetime.timedelta(days=14)  # what is given back must be of use, even if the pass has ended since
@@ -504,7 +533,10 @@ def take_back(
         before = LedgerEntry.objects.filter(order_line=line, kind=EntryKind.TAKEN_BACK, refund=refund)
         if before.exists():
             continue
-        due = lot.amount if shares is None else math.ceil(lot.amount * shares[line.id])
+        due = lot.amount
+        if shares is not None:  # of the pieces that were sold: a guest who claims late gets fewer of them
+            each = line.gives_minor if balance.ledger == Ledger.MONEY else line.gives_credits
+            due = math.ceil(each * line.quantity * shares[line.id])
         left = min(lot.left, due)
         if left > 0:
             book.take_from_lot(lot, left, EntryKind.TAKEN_BACK, order_line=line, refund=refund)
@@ -529,9 +561,14 @@ def unspent(order: Order, lines: Iterable[int] | None = None) -> list[TakenBack]
 
 @transaction.atomic
 def put_back(*, refund: Refund, now: datetime.datetime, actor: str) -> int:
-    """Undo a `take_back` whose refund failed after all; return how many entries were put back."""
+    """Undo a `take_back` whose refund failed after all; return how many entries were put back.
+
+    It goes into the lots that it came from: the next refund has to find it there.
+    """
     entries = list(
-        LedgerEntry.objects.filter(refund=refund, kind=EntryKind.TAKEN_BACK).select_related("order_line")
+        LedgerEntry.objects.filter(refund=refund, kind=EntryKind.TAKEN_BACK).select_related(
+            "order_line", "refund"
+        )
     )
     if not entries or LedgerEntry.objects.filter(refund=refund, kind=EntryKind.ADJUSTED).exists():
         return 0
@@ -545,16 +582,7 @@ def put_back(*, refund: Refund, now: datetime.datetime, actor: str) -> int:
     if LedgerEntry.objects.filter(refund=refund, kind=EntryKind.ADJUSTED).exists():
         return 0  # another one did, while we waited for the lock
     for entry in entries:
-        lot = LedgerLot.objects.get(id=int(next(iter(entry.lots))))
-        book.bring(
-            book.by_id[entry.balance_id],
-            -entry.amount,
-            EntryKind.ADJUSTED,
-            expires_at=lot.expires_at,
-            refund=refund,
-            order_line=entry.order_line,
-            reason="the refund failed",
-        )
+        book.put_back(entry, "the refund failed")
     return len(entries)
 
 

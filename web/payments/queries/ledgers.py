@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from django.db.models import F, Q, Sum
+from django.db.models import Exists, F, OuterRef, Q, Sum
 
 from web.core.models import CREDIT_TYPES, Business, ItemType, Profile
 from web.payments.models import (
@@ -21,6 +21,7 @@ from web.payments.models import (
     OrderLine,
     Payment,
 )
+from web.payments.models.payment import WITHOUT_MONEY
 from web.payments.money import Money
 from web.payments.pricing import Quote
 from web.payments.states import COMMITTED
@@ -99,7 +100,7 @@ def plan(
     """
     zero = Money.zero(cart.currency)
     lines = list(cart.lines.all())
-    counting = [payment for payment in payments if payment.state in COMMITTED]
+    counting = [payment for payment in payments if payment.state in COMMITTED and not payment.is_released]
     due = priced.totals.total - _sum(counting, cart.currency)
     pieces, used, worth = _covered_by_credits(lines, priced, counting, units=units, due=due)
     due -= worth
@@ -211,9 +212,17 @@ def largest(business: Business, ledger: Ledger, *, limit: int = 20) -> list[Ledg
 
 
 def unclaimed(business: Business, ledger: Ledger, *, limit: int = 20) -> list[OrderLine]:
-    """Return lines that guests bought and that gave nobody anything yet, newest first."""
+    """Return lines that guests bought, did not give back, and that gave nobody anything yet, newest first."""
     giving = Q(gives_minor__gt=0) if ledger == Ledger.MONEY else Q(gives_credits__gt=0)
+    paid = Payment.objects.filter(order=OuterRef("order"), amount_received_minor__gt=0).exclude(
+        method__in=WITHOUT_MONEY
+    )
     lines = OrderLine.objects.filter(
-        giving, order__business=business, order__customer=None, ledger_entries=None
+        ~Exists(paid) | Exists(paid.filter(refunded_minor__lt=F("amount_received_minor"))),
+        giving,
+        order__business=business,
+        order__customer=None,
+        ledger_entries=None,
+        refunded_quantity__lt=F("quantity"),
     )
     return list(lines.select_related("order").order_by("-order__created_at", "-id")[:limit])
