@@ -52,7 +52,7 @@ def workers_below(pid: int) -> list[int]:
     return found
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 @pytest.mark.slow
 def test_demo_once_with_workers_killed_in_the_middle() -> None:
     environment = {
