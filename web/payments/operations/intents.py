@@ -56,6 +56,9 @@ from web.payments.snapshots import CardFacts, IntentSnapshot, Source
 from web.payments.states import CANCELLABLE, CHARGEABLE, FINAL, PAYMENT_EDGES, CartState, PaymentState
 
 SHORTEST_BETWEEN_READS = datetime.timedelta(seconds=1)
+BETWEEN_ODD_READS = datetime.timedelta(seconds=10)
+# Stripe lets an authorisation on a reader lapse after two days; its charge does not always say when.
+AUTHORISATION_LASTS = datetime.timedelta(days=2)
 # Stripe keeps an intent open for ever; a customer who has not paid for a day has left. A business may say
 # otherwise (PaymentSettings.abandoned_after_hours).
 ABANDONED_AFTER = datetime.timedelta(hours=24)
@@ -470,10 +473,13 @@ def apply(
         and target not in FINAL
     )
     is_news = target != payment.state
-    is_odd = is_news and snapshot.source is Source.EVENT and (payment.state, target) not in PAYMENT_EDGES
+    # A read is odd too where an event overtook it.
+    is_odd = is_news and (payment.state, target) not in PAYMENT_EDGES
     is_stale = is_stale or (is_odd and target not in FINAL)
     if is_stale and is_news and payment.state not in FINAL:
-        read_soon(payment, now=now)  # old or odd news that disagrees: ask instead of guessing
+        # Old or odd news that disagrees: ask instead of guessing, and not at once what was asked just now.
+        pause = datetime.timedelta(0) if snapshot.source is Source.EVENT else BETWEEN_ODD_READS
+        _enqueue_for(READ_INTENT, payment, now=now, due_at=now + pause)
     if not is_stale and payment.state not in FINAL:
         _copy_facts(payment, snapshot)
     if is_stale or not is_news:
@@ -482,6 +488,8 @@ def apply(
     if target == PaymentState.SUCCEEDED:
         _receive(sale, payment, snapshot, now=now)
         target = PaymentState.HELD if payment.held_reason else target
+    if target == PaymentState.AUTHORISED and payment.capture_before is None:
+        payment.capture_before = (snapshot.occurred_at or now) + AUTHORISATION_LASTS
     payment.checks = 0
     if target not in FINAL:
         payment.next_check_at = next_check(payment, now=now)

@@ -10,6 +10,8 @@ import uuid
 from dataclasses import dataclass
 
 from django.db import transaction
+from django.db.models import CharField, Exists, OuterRef, Value
+from django.db.models.functions import Cast, Concat
 from django.utils.translation import gettext_lazy as _
 
 from web.core.models import Business, Profile
@@ -17,7 +19,18 @@ from web.payments import history, locks
 from web.payments.errors import Kind, Refusal
 from web.payments.jobs import CAPTURE_INTENT, NOBODY_WAITS, PERSON_WAITS, enqueue
 from web.payments.locks import Sale
-from web.payments.models import Attempt, Cart, Method, Payment, PaymentSettings, Reader, ReaderAction
+from web.payments.models import (
+    Attempt,
+    Cart,
+    Job,
+    Method,
+    Operation,
+    Payment,
+    PaymentEvent,
+    PaymentSettings,
+    Reader,
+    ReaderAction,
+)
 from web.payments.operations import lane
 from web.payments.operations.intents import (
     FormReused,
@@ -32,10 +45,9 @@ from web.payments.operations.intents import (
 from web.payments.operations.payments import commit, finish, move
 from web.payments.states import CANCELLABLE, ActionState, PaymentState
 
-# Stripe lets an authorisation on a reader lapse after two days.
-AUTHORISATION_LASTS = datetime.timedelta(days=2)
 # The customer has agreed and left with what they bought: rather than let the money lapse it is taken.
 CAPTURED_BEFORE_THE_END = datetime.timedelta(hours=6)
+CAPTURE_AGAIN_AFTER = datetime.timedelta(minutes=10)  # one that Stripe refused, or whose job was given up
 
 
 class ReaderNotFound(Refusal):
@@ -334,15 +346,23 @@ def request_capture(
     return payment
 
 
-def _capture(payment: Payment, *, now: datetime.datetime, actor: str, priority: int = PERSON_WAITS) -> None:
-    history.record(
-        history.CAPTURE_ASKED,
-        business_id=payment.business_id,
-        cart_reference=payment.cart_reference,
-        payment=payment,
-        actor=actor,
-        now=now,
-    )
+def _capture(
+    payment: Payment,
+    *,
+    now: datetime.datetime,
+    actor: str,
+    priority: int = PERSON_WAITS,
+    is_new: bool = True,
+) -> None:
+    if is_new:
+        history.record(
+            history.CAPTURE_ASKED,
+            business_id=payment.business_id,
+            cart_reference=payment.cart_reference,
+            payment=payment,
+            actor=actor,
+            now=now,
+        )
     enqueue(
         CAPTURE_INTENT,
         business_id=payment.business_id,
@@ -355,16 +375,42 @@ def _capture(payment: Payment, *, now: datetime.datetime, actor: str, priority: 
 
 
 def capture_expiring(*, limit: int, now: datetime.datetime) -> int:
-    """Queue the capture of authorisations that are about to run out; return how many."""
-    expiring = Payment.objects.filter(
-        method=Method.TERMINAL,
-        state=PaymentState.AUTHORISED,
-        capture_before__lte=now + CAPTURED_BEFORE_THE_END,
-    ).order_by("capture_before")
+    """Queue the capture of authorisations that are about to run out; return how many.
+
+    Not of those that somebody is at, or was a moment ago: so they do not keep the others out of the limit either.
+    """
+    lately = now - CAPTURE_AGAIN_AFTER
+    key = Concat(Value("payment:"), Cast(OuterRef("id"), CharField()), output_field=CharField())
+    # Each state by itself: so its own partial index serves it.
+    tasks = Job.objects.filter(name=CAPTURE_INTENT.name, queue=CAPTURE_INTENT.queue, dedup_key=key)
+    sent = Attempt.objects.filter(
+        payment_id=OuterRef("id"), operation=Operation.CAPTURE_INTENT, sent_at__gt=lately
+    )
+    expiring = (
+        Payment.objects.filter(
+            method=Method.TERMINAL,
+            state=PaymentState.AUTHORISED,
+            capture_before__lte=now + CAPTURED_BEFORE_THE_END,
+        )
+        .exclude(Exists(tasks.filter(state=Job.State.WAITING)))
+        .exclude(Exists(tasks.filter(state=Job.State.RUNNING)))
+        .exclude(Exists(tasks.filter(state=Job.State.DEAD, finished_at__gt=lately)))
+        .exclude(Exists(sent))
+        .order_by("capture_before")
+    )
     ids = list(expiring.values_list("id", flat=True)[:limit])
     for payment_id in ids:
         with transaction.atomic():
             _sale, payment = locks.sale_of_payment(payment_id)
             if payment.state == PaymentState.AUTHORISED:
-                _capture(payment, now=now, actor=history.WORKER, priority=NOBODY_WAITS)
+                asked = PaymentEvent.objects.filter(
+                    payment=payment, kind=history.CAPTURE_ASKED, actor=history.WORKER
+                )
+                _capture(
+                    payment,
+                    now=now,
+                    actor=history.WORKER,
+                    priority=NOBODY_WAITS,
+                    is_new=not asked.exists(),
+                )
     return len(ids)
