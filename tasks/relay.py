@@ -120,7 +120,11 @@ def _drain_inbox() -> int:
 
 
 def _look_at_readers() -> int:
-    looked = look_at_readers()
+    try:
+        looked = look_at_readers()
+    except Exception:  # the queue's jobs go on; what was claimed is looked at again when its lease runs out
+        log.exception("readers.look_failed")
+        return 0
     if looked >= LOOKS_AT_ONCE:
         bell.ring(Queue.TERMINAL)
     return looked

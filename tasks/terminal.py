@@ -6,6 +6,7 @@ Every function is safe to run twice and at once, and to die on any line: what is
 from __future__ import annotations
 
 import datetime
+import enum
 from collections.abc import Mapping
 
 import structlog
@@ -98,22 +99,43 @@ def look_at_readers() -> int:
     actions = [action for action in rows if action.fence == claimed.fences[action.id]]
     account = StripeAccount.objects.get(id=claimed.account_id)
     listed = _listed(account, actions) if claimed.by_listing else None
+    if claimed.by_listing and listed is None:
+        _put_off(actions)  # hundreds of reads one after the other would only take longer to fail
+        return len(claimed.fences)
     quiet = []
     for action in actions:
-        is_quiet = _look(account, action, listed)
+        try:
+            is_quiet = _look(account, action, listed)
+        except Exception:  # the others' customers must not wait for what is wrong with this one
+            log.exception("reader.look_failed", action=action.id)
+            _put_off([action])
+            continue
         if is_quiet:
             quiet.append(action)
     lane.look_later(quiet, now=timezone.now())
     return len(claimed.fences)
 
 
-def _listed(account: StripeAccount, actions: list[ReaderAction]) -> Mapping[str, ReaderSnapshot]:
+def _put_off(actions: list[ReaderAction]) -> None:
+    """Look at these again a little later; the sale of one whose time is over is given up."""
+    now = timezone.now()
+    late = [action for action in actions if action.deadline_at is not None and now >= action.deadline_at]
+    lane.look_later([action for action in actions if action not in late], now=now)
+    for action in late:
+        try:
+            reader_attempts.put_off_look(action_id=action.id, fence=action.fence, now=now)
+        except Exception:  # looked at again when the lease of this look runs out
+            log.exception("reader.look_not_put_off", action=action.id)
+
+
+def _listed(account: StripeAccount, actions: list[ReaderAction]) -> Mapping[str, ReaderSnapshot] | None:
+    """Return the readers of these actions; None where they could not be listed."""
     wanted = {str(action.reader.stripe_reader_id) for action in actions}
     try:
         return gateway.list_readers(account, wanted=wanted)
     except (TryAgain, StripeRefused) as error:
         log.info("readers.not_listed", reason=str(error))
-        return {}
+        return None
 
 
 def _look(account: StripeAccount, action: ReaderAction, listed: Mapping[str, ReaderSnapshot] | None) -> bool:
@@ -122,6 +144,7 @@ def _look(account: StripeAccount, action: ReaderAction, listed: Mapping[str, Rea
     Return whether there is nothing new: it is on the reader, nobody has paid yet, and there is time.
     """
     assert action.reader.stripe_reader_id is not None
+    reader: ReaderSnapshot | None
     intent: IntentSnapshot | None = None
     is_late = action.deadline_at is not None and timezone.now() >= action.deadline_at
     try:
@@ -152,7 +175,7 @@ def _is_stale(row: Reader, seen: ReaderSnapshot) -> bool:
     return is_old or row.is_online != seen.is_online
 
 
-def _read(account: StripeAccount, stripe_reader_id: str) -> ReaderSnapshot | None:
+def _read(account: StripeAccount, stripe_reader_id: str) -> ReaderSnapshot:
     """Read a reader; one that is not there any more shows nothing of ours."""
     try:
         return gateway.read_reader(account, reader_id=stripe_reader_id)
@@ -165,6 +188,14 @@ def _read(account: StripeAccount, stripe_reader_id: str) -> ReaderSnapshot | Non
 # --- taking a payment off --------------------------------------------------------------------------------
 
 
+class _Off(enum.Enum):
+    """What became of taking a payment off its reader."""
+
+    OFF = "off"  # a reading or the reader's own answer says so
+    NOT_CERTAIN = "not_certain"  # the reader may still show it
+    TOO_LATE = "too_late"  # its card is being authorised
+
+
 def cancel_on_reader(*, reader_action_id: int, lease: Lease) -> None:
     """Take a payment off its reader, and cancel its intent where that is asked for; certain only by the intent."""
     action = ReaderAction.objects.select_related("reader", "payment", "payment__account").get(
@@ -174,12 +205,15 @@ def cancel_on_reader(*, reader_action_id: int, lease: Lease) -> None:
         return
     account, payment = action.payment.account, action.payment
     assert account is not None
-    too_late = _take_off(account, action, lease) if payment.intent_id is not None else False
+    taken = _take_off(account, action, lease) if payment.intent_id is not None else _Off.OFF
     payment.refresh_from_db()
     if payment.state == PaymentState.CANCELLING:
         intents.cancel_intent(payment_id=payment.id, lease=lease)  # decides: cancelled, or paid after all
         return
-    if too_late:
+    if taken is _Off.NOT_CERTAIN and not payment.is_final:
+        # It can still be paid there: nobody else's turn comes, and no other reader shows it.
+        raise TryAgain("reader_not_certain", counts=False, seconds=AUTHORISING_SECONDS)
+    if taken is _Off.TOO_LATE:
         # The card is being authorised: what comes of it is the intent's to say.
         raise TryAgain("reader_busy", counts=False, seconds=AUTHORISING_SECONDS)
     intent = None
@@ -190,32 +224,34 @@ def cancel_on_reader(*, reader_action_id: int, lease: Lease) -> None:
         raise TryAgain("not_certain_yet", counts=False, seconds=AUTHORISING_SECONDS)
 
 
-def _take_off(account: StripeAccount, action: ReaderAction, lease: Lease) -> bool:
-    """Take our payment off its reader, if it is there; return whether it is too late for that.
+def _take_off(account: StripeAccount, action: ReaderAction, lease: Lease) -> _Off:
+    """Take our payment off its reader, if it is there.
 
     Only what is ours: Stripe would take off whatever is there. A reader that cannot be reached keeps it, and
     that is why cancelling never ends with the reader's answer.
     """
-    assert action.reader.stripe_reader_id is not None
+    stripe_reader_id, intent_id = action.reader.stripe_reader_id, action.payment.intent_id
+    assert stripe_reader_id is not None
     try:
-        reader = _read(account, action.reader.stripe_reader_id)
+        reader = _read(account, stripe_reader_id)
     except (TryAgain, StripeRefused):
-        return False
-    if reader is None or not reader.is_busy or not reader.shows(action.payment.intent_id):
-        return False
+        return _Off.NOT_CERTAIN
+    if not reader.is_busy or not reader.shows(intent_id):
+        return _Off.OFF
     attempt = reader_attempts.begin_cancel(
-        action_id=action.id,
-        parameters={"reader": action.reader.stripe_reader_id},
-        lease=lease,
-        now=timezone.now(),
+        action_id=action.id, parameters={"reader": stripe_reader_id}, lease=lease, now=timezone.now()
     )
     if attempt is None:
-        return False
+        return _Off.OFF  # the action has ended meanwhile
     answer: Answer[ReaderSnapshot] = gateway.cancel_action(
-        account, reader_id=action.reader.stripe_reader_id, key=attempt.key
+        account, reader_id=stripe_reader_id, key=attempt.key
     )
-    reader_attempts.conclude_cancel(attempt_id=attempt.id, answer=answer, now=timezone.now())
-    return answer.error_code == reader_attempts.BUSY
+    verdict = reader_attempts.conclude_cancel(attempt_id=attempt.id, answer=answer, now=timezone.now())
+    if answer.error_code == reader_attempts.BUSY:
+        return _Off.TOO_LATE
+    after = answer.snapshot
+    is_there = after is not None and after.is_busy and after.shows(intent_id)
+    return _Off.OFF if verdict is Verdict.DONE and not is_there else _Off.NOT_CERTAIN
 
 
 # --- what nothing else would find ------------------------------------------------------------------------

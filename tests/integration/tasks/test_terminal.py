@@ -9,12 +9,27 @@ from collections.abc import Callable
 import pytest
 from django.utils import timezone
 
-from tasks import relay
+from tasks import relay, snapshots
+from tasks import terminal as looks
+from tasks.gateway import intents as intent_gateway
+from tasks.gateway import readers as gateway
 from tests.integration.conftest import AtStripe
 from tests.integration.tasks.desk import Desk, charged, look, paid_once, run, state_of, work
 from tests.shop import claim_one, waiting
-from web.payments.models import Attempt, Job, Order, Payment, PaymentSettings, Reader, ReaderAction
+from web.payments import history
+from web.payments.jobs import TryAgain
+from web.payments.models import (
+    Attempt,
+    Job,
+    Order,
+    Payment,
+    PaymentEvent,
+    PaymentSettings,
+    Reader,
+    ReaderAction,
+)
 from web.payments.operations import intents, lane, reader_attempts, terminal
+from web.payments.snapshots import Answer, ReaderSnapshot, Verdict
 
 pytestmark = pytest.mark.django_db(transaction=True)
 Make = Callable[..., AtStripe]
@@ -254,8 +269,11 @@ def test_a_sender_that_dies_is_followed_by_one_that_resumes_the_same_action(desk
     taken = lane.take(reader_id=reader.id, lease=lease, now=timezone.now())
     assert taken is not None  # and here it dies
     desk.start(reader)
-    run("serve_reader")  # the next one's job sees that somebody sends
+    run("serve_reader")  # the next one's job sees that somebody sends, and comes back
     assert state_of(action)[0] == "sending"
+    assert waiting("serve_reader") == 1
+    later = timezone.now() + datetime.timedelta(minutes=1)
+    Job.objects.filter(name="serve_reader", state="waiting").update(due_at=later)
     Job.objects.filter(id=lease.job_id).update(leased_until=timezone.now())
     relay.run(claim_one("serve_reader"))
     assert state_of(action)[0] == "waiting"
@@ -263,7 +281,7 @@ def test_a_sender_that_dies_is_followed_by_one_that_resumes_the_same_action(desk
     desk.hear()
     assert state_of(action) == ("succeeded", "succeeded")
     assert ReaderAction.objects.filter(state="queued").count() == 1
-    assert waiting("serve_reader") == 1
+    assert waiting("serve_reader") == 2
 
 
 def test_a_death_after_the_reader_has_it(desk: Desk) -> None:
@@ -391,3 +409,227 @@ def test_the_reader_is_gone_at_stripe(desk: Desk) -> None:
     run("serve_reader")
     assert state_of(action) == ("failed", "awaiting")
     assert Reader.objects.get().state == "ready"
+
+
+def hand_over(desk: Desk, action: ReaderAction, reader: Reader) -> None:
+    terminal.hand_over(
+        business=desk.at.shop.business,
+        action_id=action.public_id,
+        reader_id=reader.public_id,
+        staff=desk.staff,
+        now=timezone.now(),
+    )
+
+
+@pytest.mark.parametrize("silent", ["read", "cancel"])
+def test_a_reader_that_may_still_show_it_is_not_left(
+    desk: Desk, silent: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Handed over, and nobody can say whether it is off: it stays here, or the customer could pay on either."""
+    reader, hand = desk.reader()
+    other, _other_hand = desk.reader()
+    action = desk.shown(reader)
+    hand_over(desk, action, other)
+
+    def fail(*_: object, **__: object) -> None:
+        raise TryAgain("stripe_away")
+
+    def offline(*_: object, **__: object) -> Answer[ReaderSnapshot]:
+        return Answer(Verdict.REFUSED, http_status=400, error_code=reader_attempts.OFFLINE)
+
+    with monkeypatch.context() as broken:
+        if silent == "read":
+            broken.setattr(gateway, "read_reader", fail)
+        else:
+            broken.setattr(gateway, "cancel_action", offline)
+        run("cancel_on_reader")
+    assert state_of(action) == ("cancelling", "awaiting")
+    assert not ReaderAction.objects.filter(reader=other).exists()
+    assert Job.objects.get(name="cancel_on_reader").last_error == "reader_not_certain"
+    work()
+    assert hand.screen().asks == "nothing"
+    assert state_of(action)[0] == "cancelled"
+    assert ReaderAction.objects.get(reader=other).state == "waiting"
+
+
+def test_a_call_on_its_way_to_the_reader_is_waited_for(desk: Desk) -> None:
+    reader, _hand = desk.reader()
+    other, _other_hand = desk.reader()
+    desk.at.fault("reader_timeout", times=1)
+    action = desk.start(reader)
+    run("serve_reader")
+    assert state_of(action)[0] == "checking"
+    hand_over(desk, action, other)
+    run("cancel_on_reader")
+    assert state_of(action) == ("cancelling", "awaiting")
+    long_ago = timezone.now() - reader_attempts.IN_FLIGHT
+    Attempt.objects.filter(operation="process_on_reader").update(sent_at=long_ago)
+    work()
+    assert state_of(action)[0] == "cancelled"
+    assert ReaderAction.objects.get(reader=other).state == "waiting"
+
+
+def test_a_hand_over_past_its_deadline_is_cancelled(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first reader never answers: the intent is cancelled, so that the queue goes on."""
+    reader, _hand = desk.reader()
+    other, _other_hand = desk.reader()
+    action = desk.shown(reader)
+    hand_over(desk, action, other)
+
+    def fail(*_: object, **__: object) -> None:
+        raise TryAgain("stripe_away")
+
+    monkeypatch.setattr(gateway, "read_reader", fail)
+    run("cancel_on_reader")
+    ReaderAction.objects.update(deadline_at=timezone.now())
+    look()
+    assert state_of(action) == ("cancelling", "cancelling")
+    work()
+    assert state_of(action) == ("failed", "cancelled")
+    assert action.failure_code == lane.TIMED_OUT
+    assert not ReaderAction.objects.filter(reader=other).exists()
+
+
+def test_two_senders_never_both_leave_it_to_the_other(desk: Desk) -> None:
+    reader, _hand = desk.reader()
+    action = desk.start(reader)
+    first = claim_one("serve_reader")
+    assert lane.take(reader_id=reader.id, lease=first, now=timezone.now()) is not None
+    desk.start(reader)
+    second = claim_one("serve_reader")
+    for lease in (first, second):  # each sees that the other one's claim holds
+        with pytest.raises(TryAgain):
+            lane.take(reader_id=reader.id, lease=lease, now=timezone.now())
+    relay.run(first)
+    assert waiting("serve_reader") == 1  # it comes back
+    relay.run(second)
+    assert state_of(action)[0] == "waiting"
+
+
+def test_an_authorisation_that_does_not_say_when_it_lapses(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    PaymentSettings.objects.update(capture_mode="manual")
+    monkeypatch.setattr(snapshots, "_capture_before", lambda charge: None)
+    reader, hand = desk.reader()
+    action = desk.shown(reader)
+    hand.tap()
+    look()
+    assert state_of(action) == ("succeeded", "authorised")
+    ends = Payment.objects.get().capture_before
+    assert ends is not None
+    left = ends - timezone.now()
+    assert intents.AUTHORISATION_LASTS - datetime.timedelta(minutes=5) < left <= intents.AUTHORISATION_LASTS
+
+
+def test_a_capture_that_fails_is_asked_for_now_and_then(desk: Desk) -> None:
+    """Not with every sweep, and it does not keep another one out of the sweep's limit."""
+    PaymentSettings.objects.update(capture_mode="manual")
+    for _ in range(2):
+        reader, hand = desk.reader()
+        desk.shown(reader)
+        hand.tap()
+        look()
+        work()
+    failing, other = Payment.objects.order_by("capture_before", "id")
+    now = timezone.now()
+    Payment.objects.filter(id=failing.id).update(capture_before=now + datetime.timedelta(hours=1))
+    Payment.objects.filter(id=other.id).update(capture_before=now + datetime.timedelta(hours=2))
+
+    def jobs_of(payment: Payment) -> int:
+        return Job.objects.filter(name="capture_intent", arguments__payment_id=payment.id).count()
+
+    assert terminal.capture_expiring(limit=1, now=now) == 1
+    assert (jobs_of(failing), jobs_of(other)) == (1, 0)
+    Job.objects.filter(name="capture_intent").update(state="dead", finished_at=now)
+    assert terminal.capture_expiring(limit=1, now=now) == 1
+    assert (jobs_of(failing), jobs_of(other)) == (1, 1)
+    assert terminal.capture_expiring(limit=1, now=now) == 0
+    later = now + terminal.CAPTURE_AGAIN_AFTER
+    assert terminal.capture_expiring(limit=1, now=later) == 1
+    assert jobs_of(failing) == 2
+    asked = PaymentEvent.objects.filter(payment=failing, kind=history.CAPTURE_ASKED)
+    assert asked.count() == 1
+    Job.objects.filter(name="capture_intent", state="waiting").update(state="done", finished_at=now)
+    assert terminal.capture_expiring(limit=2, now=later) == 2
+
+
+def test_a_read_that_an_event_overtook_changes_nothing(desk: Desk) -> None:
+    PaymentSettings.objects.update(capture_mode="manual")
+    reader, hand = desk.reader()
+    action = desk.shown(reader)
+    payment = Payment.objects.get()
+    before = intent_gateway.read_intent(desk.at.shop.account, intent_id=str(payment.intent_id))
+    hand.tap()
+    desk.hear()
+    assert state_of(action) == ("succeeded", "authorised")
+    intents.settle(account_id=desk.at.shop.account.id, snapshot=before, now=timezone.now())
+    assert state_of(action) == ("succeeded", "authorised")
+    assert waiting("read_intent") == 1
+
+
+def test_a_look_that_fails_does_not_stop_the_others(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken, _hand = desk.reader()
+    reader, hand = desk.reader()
+    first = desk.shown(broken)
+    second = desk.shown(reader)
+    hand.tap()
+    real = reader_attempts.needs_intent
+
+    def needs_intent(action: ReaderAction, seen: ReaderSnapshot | None) -> bool:
+        if action.id == first.id:
+            raise ZeroDivisionError
+        return real(action, seen)
+
+    monkeypatch.setattr(reader_attempts, "needs_intent", needs_intent)
+    look()
+    assert state_of(first)[0] == "waiting"
+    assert first.next_poll_at is not None
+    assert first.next_poll_at - timezone.now() < datetime.timedelta(seconds=10)
+    assert state_of(second) == ("succeeded", "succeeded")
+
+
+def test_an_old_outcome_on_the_reader_is_not_the_new_showing(desk: Desk) -> None:
+    """The reader still tells of the decline before; the second showing never got there, and is sent again."""
+    reader, hand = desk.reader()
+    cart = desk.at.shop.cart()
+    desk.shown(reader, cart)
+    hand.decline()
+    look()
+    desk.at.fault("reader_timeout", times=1)
+    second = desk.start(reader, cart)
+    run("serve_reader")
+    assert state_of(second)[0] == "checking"
+    look()
+    assert state_of(second)[0] == "sending"
+    run("serve_reader")
+    assert state_of(second)[0] == "waiting"
+    hand.tap()
+    look()
+    paid_once(desk, second)
+
+
+def test_a_listing_that_fails_is_not_made_up_for_by_reads(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(looks, "LIST_ABOVE", 0)
+    reader, _hand = desk.reader()
+    action = desk.shown(reader)
+    late_reader, _late_hand = desk.reader()
+    late = desk.shown(late_reader)
+    ReaderAction.objects.filter(id=late.id).update(deadline_at=timezone.now())
+
+    def fail(*_: object, **__: object) -> None:
+        raise TryAgain("stripe_away")
+
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("nothing is read one by one")
+
+    monkeypatch.setattr(gateway, "list_readers", fail)
+    monkeypatch.setattr(gateway, "read_reader", never)
+    monkeypatch.setattr(intent_gateway, "read_intent", never)
+    assert look() == 2
+    assert state_of(action)[0] == "waiting"
+    assert action.next_poll_at is not None
+    assert action.next_poll_at - timezone.now() < datetime.timedelta(seconds=10)
+    assert state_of(late) == ("cancelling", "cancelling")

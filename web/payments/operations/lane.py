@@ -12,6 +12,7 @@ the transaction that ends the place before it. A queue therefore goes on by itse
 from __future__ import annotations
 
 import datetime
+import random
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -113,14 +114,18 @@ def serve(action: ReaderAction, *, now: datetime.datetime, priority: int = PERSO
 def take(*, reader_id: int, lease: Lease, now: datetime.datetime) -> ReaderAction | None:
     """Return what is to be sent to the reader now: the next in the queue, or one whose sender died.
 
-    None where somebody's turn is on, or nobody waits. Raises LeaseLost.
+    None where somebody's turn is on, or nobody waits. Raises LeaseLost, and TryAgain while another one sends.
     """
     reader = locks.reader(reader_id)
     jobs.hold(lease)
     active = ReaderAction.objects.filter(reader_id=reader_id, state__in=ACTIVE_ACTION).first()
     if active is not None:
-        if active.state != ActionState.SENDING or _has_a_sender(reader_id, lease, now=now):
+        if active.state != ActionState.SENDING:
             return None
+        if _has_a_sender(reader_id, lease, now=now):
+            # Two that both left it to the other would both be gone: this one comes back and looks again.
+            seconds = random.uniform(1.5, 2.5)  # noqa: S311 - so that two do not keep meeting
+            raise jobs.TryAgain("being_sent", counts=False, seconds=seconds)
         return active
     queued = ReaderAction.objects.filter(reader_id=reader_id, state=ActionState.QUEUED)
     for action_id in list(queued.order_by("queued_at", "id").values_list("id", flat=True)):

@@ -30,6 +30,7 @@ UNCERTAIN = frozenset({BUSY, TIMEOUT, INVALID_STATE})
 
 # Payments that can be put before a customer (again). One that is processing, authorised or final cannot.
 PRESENTABLE = (PaymentState.AWAITING, PaymentState.DECLINED)
+IN_FLIGHT = datetime.timedelta(seconds=40)  # a call that was sent may reach the reader for as long
 SEND_AGAIN_AFTER = datetime.timedelta(seconds=2)  # while somebody else's payment is on the reader
 
 
@@ -133,11 +134,7 @@ def conclude_look(
         action.payment = payment
     if not is_current or action.is_final:
         return
-    if (
-        action.deadline_at is not None
-        and now >= action.deadline_at
-        and action.state != ActionState.CANCELLING
-    ):
+    if _is_over(action, payment, now=now):
         _expire(sale, payment, action, now=now)
         return
     on_it = reader is not None and reader.shows(payment.intent_id)
@@ -149,7 +146,7 @@ def conclude_look(
         _still_on_it(action, now=now)
     elif intent is None or reader is None or payment.state not in PRESENTABLE:
         _look_again(action, now=now)  # not certain enough to end anything
-    elif on_it and reader.action_status == "failed":
+    elif on_it and reader.action_status == "failed" and not _is_of_an_earlier_showing(action):
         lane.end(
             action,
             ActionState.FAILED,
@@ -158,10 +155,24 @@ def conclude_look(
             failure_code=reader.failure_code or reader.api_error or "failed",
             api_error=reader.api_error,
         )
-    elif on_it:  # "succeeded", and the intent is open: Stripe contradicts itself; the intent decides
-        _look_again(action, now=now)
+    elif on_it and reader.action_status != "failed":
+        _look_again(action, now=now)  # "succeeded", and it is open: a contradiction; the intent decides
     else:
         _not_on_it(action, reader, now=now)
+
+
+def _is_of_an_earlier_showing(action: ReaderAction) -> bool:
+    """Say whether an outcome on the reader may be that of an earlier place of this payment there.
+
+    A reader keeps its last outcome. Until this showing is known to have reached it, that says nothing of it.
+    """
+    earlier = ReaderAction.objects.filter(
+        payment_id=action.payment_id,
+        reader_id=action.reader_id,
+        state=ActionState.FAILED,
+        id__lt=action.id,
+    )
+    return action.shown_at is None and earlier.exists()
 
 
 def _still_on_it(action: ReaderAction, *, now: datetime.datetime) -> None:
@@ -200,10 +211,22 @@ def _not_on_it(action: ReaderAction, reader: ReaderSnapshot, *, now: datetime.da
         lane.serve(action, now=now)
 
 
+def _is_over(action: ReaderAction, payment: Payment, *, now: datetime.datetime) -> bool:
+    """Say whether the sale's time is over and nobody has given it up yet. One on its way to another reader too."""
+    if action.deadline_at is None or now < action.deadline_at:
+        return False
+    is_moving = action.cancel_reason == ReaderAction.Reason.HANDED_OVER and payment.state in CANCELLABLE
+    return action.state != ActionState.CANCELLING or is_moving
+
+
 def _expire(sale: Sale, payment: Payment, action: ReaderAction, *, now: datetime.datetime) -> None:
     """Give the sale up: nobody paid in time. Whether that is true is the intent's to say, once it is cancelled."""
     action.cancel_reason = ReaderAction.Reason.DEADLINE
     action.save(update_fields=["cancel_reason"])
+    if action.state == ActionState.CANCELLING:  # its job finds that the intent is to be cancelled now
+        action.next_poll_at = now + lane.CANCEL_AGAIN
+        action.save(update_fields=["next_poll_at"])
+        lane.cancel_on_reader(action, now=now)
     if payment.state in CANCELLABLE:
         move(
             sale, payment, PaymentState.CANCELLING, now=now, actor=history.WORKER
@@ -218,8 +241,7 @@ def put_off_look(*, action_id: int, fence: int, now: datetime.datetime) -> None:
         sale, payment, action = _locked(action_id)
         if action.fence != fence or action.is_final:
             return
-        is_late = action.deadline_at is not None and now >= action.deadline_at
-        if is_late and action.state != ActionState.CANCELLING:
+        if _is_over(action, payment, now=now):
             _expire(sale, payment, action, now=now)
         else:
             _look_again(action, now=now)
@@ -258,18 +280,26 @@ def conclude_off(
     """End an action that was taken off its reader while its payment lives on, or had ended already.
 
     Return False where the intent, as it was read after that, does not allow it yet: the bank is working on it.
+    Also while the call that shows it may still be on its way: the reader would show it after it was read.
     """
     sale, payment, action = _locked(action_id)
     if intent is not None:
         apply(sale, payment, intent, now=now, actor=history.STRIPE)
         action.refresh_from_db()
         action.payment = payment
-    if action.state == ActionState.CANCELLING and (payment.is_final or payment.state in PRESENTABLE):
+    may_end = payment.is_final or (payment.state in PRESENTABLE and not _is_in_flight(payment, now=now))
+    if action.state == ActionState.CANCELLING and may_end:
         lane.end_cancelled(action, now=now, actor=history.WORKER)
     if action.state == ActionState.CANCELLING:
         return False
     jobs.complete(lease, now=now)
     return True
+
+
+def _is_in_flight(payment: Payment, *, now: datetime.datetime) -> bool:
+    """Say whether the payment was sent to a reader just now and nobody knows yet whether it arrived."""
+    attempt = locks.open_attempt(operation=Operation.PROCESS_ON_READER, payment_id=payment.id)
+    return attempt is not None and now - attempt.sent_at < IN_FLIGHT
 
 
 # --- authorised first, taken later ---------------------------------------------------------------------------
