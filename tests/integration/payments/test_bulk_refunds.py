@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import threading
+from typing import Any
+
 import pytest
+from django.db import connection
 from django.utils import timezone
 
 from tasks import relay
@@ -42,9 +46,9 @@ def run_all() -> None:
     pytest.fail("never became quiet")
 
 
-def by_cash(shop: Shop) -> Order:
+def by_cash(shop: Shop, method: Method = Method.CASH, note: str = "") -> Order:
     return desk.sell(
-        business=shop.business, token=shop.cart().token, method=Method.CASH, form_token="cash-" * 5,
+        business=shop.business, token=shop.cart().token, method=method, form_token=f"{method}-of-the-tests", note=note,
         expected_total_minor=3600, now=timezone.now(), staff=None,
     )  # fmt: skip
 
@@ -136,3 +140,35 @@ def test_what_the_page_showed_is_what_happens(shop: Shop) -> None:
     with pytest.raises(bulk_refunds.SelectionChanged):
         start(shop, 2)
     assert not BulkRefund.objects.exists()
+
+
+def test_what_was_paid_elsewhere_is_listed_to_be_given_back_by_hand(shop: Shop) -> None:
+    by_cash(shop, Method.ALREADY_PAID, "ClassPass 4711")
+    start(shop, 1)
+    run_all()
+    row = BulkRefundOrder.objects.get()
+    assert (row.state, row.code) == ("refused", "paid_in_cash")
+    assert not Refund.objects.exists()
+
+
+def test_the_same_form_twice_at_once_decides_once(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    paid_by_card(shop)
+    real = bulk_refunds.select
+    first: list[BulkRefund] = []
+
+    def another_is_quicker(**given: Any) -> bulk_refunds.Selection:
+        monkeypatch.setattr(bulk_refunds, "select", real)
+
+        def press() -> None:
+            first.append(start(shop, 1))
+            connection.close()
+
+        thread = threading.Thread(target=press)
+        thread.start()
+        thread.join(60)
+        return real(**given)
+
+    monkeypatch.setattr(bulk_refunds, "select", another_is_quicker)
+    assert start(shop, 1) == first[0]
+    assert BulkRefund.objects.count() == 1
+    assert waiting("ask_bulk_refund") == 1

@@ -196,3 +196,16 @@ def test_what_the_dashboard_gave_back_before_we_heard_of_the_payment_is_counted(
     assert (payment.refunded_minor, payment.refunded_beyond_minor) == (3600, 0)
     assert payment.order is not None  # it was paid: the order tells both
     assert purchases.money_of(payment.order, [], []).net == Money(0, "usd")
+
+
+def test_held_money_with_a_readers_tip_fits_by_what_was_asked_for(shop: Shop) -> None:
+    cart, payment = changed_and_held(shop)
+    Payment.objects.filter(id=payment.id).update(
+        method=Method.TERMINAL, reader_tip_minor=400, amount_received_minor=4000
+    )
+    payment.refresh_from_db()
+    carts.set_quantity(business=shop.business, token=cart.token, item_id=shop.item.id, quantity=1)
+    assert held_queries.may_attach(payment)
+    order = attach(payment)
+    assert order is not None
+    assert (order.tip_minor, order.total_minor) == (400, 4000)

@@ -12,7 +12,7 @@ from web.payments.models import Ledger, LedgerLot, Method, OrderLine, Payment, R
 from web.payments.operations import carts, ledgers, refunds, tenders
 from web.payments.operations import desk as tills
 from web.payments.operations.refund_shares import Items, Part
-from web.payments.queries.ledgers import unclaimed
+from web.payments.queries.ledgers import plan, unclaimed
 from web.payments.queries.quotes import quote
 from web.payments.states import RefundState
 
@@ -169,3 +169,48 @@ def test_parts_of_what_credits_paid_give_back_no_more_credits_than_were_spent(de
     payment.refresh_from_db()
     assert (payment.refunded_minor, payment.returned_minor) == (9500, 9500)
     books_are_right()
+
+
+def test_a_gift_card_that_is_set_aside_is_not_refunded_until_that_sale_is_over(desk: Desk) -> None:
+    payment = succeed(desk.shop.request(desk.cart(desk.card)))
+    cart = desk.cart()
+    aside = tenders.use(
+        business=desk.business, token=cart.token, ledger=Ledger.MONEY, form_token="use-it" * 4, amount=usd(700),
+        expected_total_minor=3600, now=timezone.now(), staff=desk.staff,
+    ).payments[0]  # fmt: skip
+    with pytest.raises(ledgers.StoredIsSetAside):
+        ask(payment)
+    payment.refresh_from_db()
+    assert (payment.refunded_minor, desk.balance()) == (0, (5000, 700))
+    tenders.undo(business=desk.business, payment_id=aside.id, now=timezone.now(), actor="staff 1")
+    ask(payment)
+    assert desk.balance() == (0, 0)
+    books_are_right()
+
+
+def test_a_refund_made_at_stripe_takes_back_what_is_free_once_all_is_given_back(desk: Desk) -> None:
+    payment = succeed(desk.shop.request(desk.cart(desk.card)))
+    cart = desk.cart()
+    tenders.use(
+        business=desk.business, token=cart.token, ledger=Ledger.MONEY, form_token="use-it" * 4, amount=usd(700),
+        expected_total_minor=3600, now=timezone.now(), staff=desk.staff,
+    )  # fmt: skip
+    tell(payment, RefundState.SUCCEEDED, stripe_id="re_a_part", amount=2000)
+    assert desk.balance() == (5000, 700)
+    rest = payment.amount_received_minor - 2000
+    tell(payment, RefundState.FAILED, stripe_id="re_failed_at_once", amount=rest)
+    assert desk.balance() == (5000, 700)
+    tell(payment, RefundState.PENDING, stripe_id="re_the_rest", amount=rest)
+    assert desk.balance() == (700, 700)
+    tell(payment, RefundState.FAILED, stripe_id="re_the_rest", amount=rest)
+    assert desk.balance() == (5000, 700)
+    books_are_right()
+
+
+def test_what_was_given_back_before_the_sale_pays_nothing_of_it(desk: Desk) -> None:
+    desk.has(usd(5000))
+    payment = succeed(desk.shop.request(desk.cart()))
+    cart = desk.cart()
+    payment.is_released = True  # as one that was taken off the cart
+    wanted = plan(cart, quote(cart), [payment], units=0, balance=usd(5000))
+    assert (wanted.balance, wanted.rest) == (usd(3600), usd(0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import threading
 import uuid
@@ -499,3 +500,49 @@ def test_a_worker_without_its_lease_sends_nothing(at_stripe: Make) -> None:
     assert state(refund) == RefundState.SUCCEEDED
     hurry()
     assert claim(Queue.REFUNDS) == []
+
+
+def shown_as(monkeypatch: pytest.MonkeyPatch, **shown: Any) -> None:
+    """Let Stripe's answers to new refunds show something else than what was made."""
+    real = gateway.create_refund
+
+    def create(*args: Any, **options: Any) -> Any:
+        answer = real(*args, **options)
+        assert answer.snapshot is not None
+        return dataclasses.replace(answer, snapshot=dataclasses.replace(answer.snapshot, **shown))
+
+    monkeypatch.setattr(gateway, "create_refund", create)
+
+
+@pytest.mark.parametrize("amount", [None, Money(999, "usd")])
+def test_an_answer_with_another_amount_is_still_the_answer(
+    at_stripe: Make, monkeypatch: pytest.MonkeyPatch, amount: Money | None
+) -> None:
+    at = at_stripe()
+    payment = sold(at)
+    shown_as(monkeypatch, amount=amount)
+    refund = asked(payment, 1000)
+    run("submit_refund")
+    assert state(refund) == RefundState.SUCCEEDED
+    assert refund.stripe_refund_id is not None
+    arrive(at)
+    assert (Refund.objects.count(), sums(payment)) == (1, (1000, 1000, 0))
+    assert at_stripes(at) == [("succeeded", 1000)]
+
+
+def test_what_stripe_made_is_looked_for_and_never_asked_for_under_a_new_key(
+    at_stripe: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = at_stripe()
+    payment = sold(at)
+    shown_as(monkeypatch, amount=None, refund_public_id=str(uuid.uuid4()))
+    refund = asked(payment, 1000)
+    run("submit_refund")
+    assert (state(refund), refund.stripe_refund_id) == (RefundState.SUBMITTING, None)
+    refund_moves.check_again(limit=10, now=timezone.now() + datetime.timedelta(hours=1))
+    hurry()
+    run("submit_refund")
+    assert Attempt.objects.filter(refund=refund).count() == 1
+    assert at_stripes(at) == [("succeeded", 1000)]
+    run("import_refunds")
+    assert (state(refund), sums(payment)) == (RefundState.SUCCEEDED, (1000, 1000, 0))

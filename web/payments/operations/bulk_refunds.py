@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime
 from dataclasses import dataclass
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import Count, F, Sum
 from django.utils.translation import gettext_lazy as _
 
@@ -100,15 +100,19 @@ def start(
         raise NothingToRefundInBulk
     if len(selection.order_ids) != expected_orders:
         raise SelectionChanged
-    bulk = BulkRefund.objects.create(
-        business=business,
-        item=item,
-        item_name=item.name,
-        reason=reason,
-        form_token=form_token,
-        created_by=staff,
-        created_at=now,
-    )
+    try:
+        with transaction.atomic():
+            bulk = BulkRefund.objects.create(
+                business=business,
+                item=item,
+                item_name=item.name,
+                reason=reason,
+                form_token=form_token,
+                created_by=staff,
+                created_at=now,
+            )
+    except IntegrityError:  # the same form, twice at once: the other was first
+        return BulkRefund.objects.get(business=business, form_token=form_token)
     BulkRefundOrder.objects.bulk_create(
         BulkRefundOrder(bulk=bulk, order_id=order_id) for order_id in selection.order_ids
     )

@@ -52,7 +52,10 @@ def attach(*, business: Business, payment_id: int, now: datetime.datetime, actor
     dispute = blocking_dispute(payment)
     if dispute is not None:
         raise PaymentDisputed(dispute)
-    if payment.received.amount != payment.amount_minor or payment.received_currency:
+    if (
+        payment.received.amount != payment.amount_minor + payment.reader_tip_minor
+        or payment.received_currency
+    ):
         raise DoesNotFit(payment.held_reason)
     if sale.cart is None:
         raise DoesNotFit(HeldReason.SECOND_SUCCESS if sale.order else HeldReason.CART_GONE)

@@ -36,6 +36,7 @@ from web.payments.models import (
 )
 from web.payments.models.payment import WITHOUT_MONEY
 from web.payments.money import Money
+from web.payments.states import PaymentState
 
 LEDGER_OF_METHOD = {Method.BALANCE: Ledger.MONEY, Method.CREDITS: Ledger.CREDITS}
 LARGEST_UNITS = 100_000  # service credits in one entry; more is a slip of the finger
@@ -93,6 +94,12 @@ class NothingToClaim(Refusal):
     code, kind = "nothing_to_claim", Kind.CONFLICT
     message = _("This purchase has nothing left to give to a customer.")
     next_step = _("Nothing was changed. Look at the customer's history.")
+
+
+class StoredIsSetAside(Refusal):
+    code, kind = "stored_is_set_aside", Kind.CONFLICT
+    message = _("What this purchase gave is set aside for a sale that is being paid.")
+    next_step = _("No money moved. Finish or cancel that sale first; then refund this one.")
 
 
 # --- the book ---------------------------------------------------------------------------------------
@@ -505,12 +512,14 @@ def take_back(
     now: datetime.datetime,
     actor: str,
     shares: Mapping[int, Fraction] | None = None,
+    is_told: bool = False,
 ) -> list[TakenBack]:
     """Take back what an order's gift cards and passes gave, as far as it is not spent; say what was.
 
     `shares` says which lines, and what part of what each gave (`{line id: Fraction(2, 3)}`, rounded up); without
     it, all of all lines. Call it in the refund's transaction, with the sale locked; the same refund takes back from
-    a line once.
+    a line once. What is set aside for another sale is not spent: refused until that is over, unless we are told of
+    a refund that was made at Stripe (`is_told`); then what is free is taken.
     """
     wanted = OrderLine.objects.filter(order=order)
     if shares is not None:
@@ -538,6 +547,8 @@ def take_back(
             each = line.gives_minor if balance.ledger == Ledger.MONEY else line.gives_credits
             due = math.ceil(each * line.quantity * shares[line.id])
         left = min(lot.left, due)
+        if left < due and not is_told and _is_set_aside(lot):
+            raise StoredIsSetAside
         if left > 0:
             book.take_from_lot(lot, left, EntryKind.TAKEN_BACK, order_line=line, refund=refund)
             _tell(
@@ -545,6 +556,16 @@ def take_back(
             )
         taken.append(TakenBack(line, balance.ledger, left, due))
     return taken
+
+
+def _is_set_aside(lot: LedgerLot) -> bool:
+    """Return whether a payment that may still come to nothing has something of a lot, whose balance is locked."""
+    return LedgerEntry.objects.filter(
+        balance_id=lot.balance_id,
+        kind=EntryKind.RESERVED,
+        payment__state=PaymentState.RESERVED,
+        lots__has_key=str(lot.id),
+    ).exists()
 
 
 def unspent(order: Order, lines: Iterable[int] | None = None) -> list[TakenBack]:

@@ -12,7 +12,7 @@ from django.db import transaction
 
 from web.payments import history, jobs, locks
 from web.payments.jobs import Lease
-from web.payments.models import Attempt, Operation
+from web.payments.models import Attempt, Operation, Refund
 from web.payments.operations import attempts
 from web.payments.operations.refund_moves import move
 from web.payments.operations.refund_news import apply, import_soon
@@ -43,6 +43,14 @@ def begin_submit(
             is_made = refund.stripe_refund_id is not None
             attempts.close(open_attempt, AttemptState.SUCCEEDED if is_made else AttemptState.REFUSED, now=now)
         return None
+    made = Attempt.objects.filter(
+        operation=Operation.CREATE_REFUND, refund=refund, state=AttemptState.SUCCEEDED
+    )
+    if (
+        open_attempt is None and made.exists()
+    ):  # Stripe made it, whatever it said of it: look, never ask again
+        import_soon(payment, now=now)
+        return None
     attempt = attempts.begin(
         payment,
         Operation.CREATE_REFUND,
@@ -71,6 +79,8 @@ def conclude(
     attempt = locks.attempt(attempt_id)
     verdict = attempts.note(attempt, answer, payment=payment, now=now)
     if answer.snapshot is not None:
+        if verdict is Verdict.DONE:
+            _bind(refund, answer.snapshot)
         apply(sale, payment, answer.snapshot, now=now, actor=history.WORKER)
     elif verdict is Verdict.UNKNOWN and refund.state == RefundState.SUBMITTING:
         move(sale, payment, refund, RefundState.UNKNOWN, now=now, actor=history.WORKER)
@@ -89,3 +99,17 @@ def conclude(
     if verdict in (Verdict.DONE, Verdict.REFUSED):
         jobs.complete(lease, now=now)
     return verdict
+
+
+def _bind(refund: Refund, snapshot: RefundSnapshot) -> None:
+    """Let a refund be the one that Stripe made for its attempt, whatever amount the answer shows."""
+    is_ours = snapshot.refund_public_id in ("", str(refund.public_id))
+    is_waiting = refund.stripe_refund_id is None and refund.state in REFUND_UNDER_WAY
+    if not (is_ours and is_waiting):
+        return
+    if Refund.objects.filter(
+        payment_id=refund.payment_id, stripe_refund_id=snapshot.stripe_refund_id
+    ).exists():
+        return  # an event told of it as of one made at Stripe
+    refund.stripe_refund_id = snapshot.stripe_refund_id
+    refund.save(update_fields=["stripe_refund_id"])

@@ -21,7 +21,7 @@ from web.payments import history, locks
 from web.payments.errors import Kind, Refusal
 from web.payments.jobs import NOBODY_WAITS, PERSON_WAITS, SUBMIT_REFUND
 from web.payments.locks import Sale
-from web.payments.models import BulkRefund, Dispute, Method, Order, OrderLine, Payment, Refund, RefundLine
+from web.payments.models import BulkRefund, Dispute, Order, OrderLine, Payment, Refund, RefundLine
 from web.payments.models.payment import WITHOUT_MONEY
 from web.payments.money import Money
 from web.payments.operations import ledgers
@@ -116,7 +116,9 @@ class StillBeingPaid(Refusal):
 
 class PaidInCash(Refusal):
     code, kind = "paid_in_cash", Kind.CONFLICT
-    message = _("This was paid in cash: it can only be given back by hand.")
+    message = _(
+        "This money did not come through us (cash, or paid elsewhere): it can only be given back by hand."
+    )
     next_step = _("No money moved. Pay it out and record it on the page of the order.")
 
 
@@ -382,9 +384,8 @@ def _reserve(
     is_to_method = destination == Refund.Destination.METHOD
     if is_to_method and needs_its_reader(payment):
         raise OnTheReader
-    if (
-        is_to_method and payment.method == Method.CASH and bulk is not None
-    ):  # nobody stood at the till with the money
+    is_by_hand = payment.account_id is None and payment.method not in ledgers.LEDGER_OF_METHOD
+    if is_to_method and is_by_hand and bulk is not None:  # nobody stood at the till with the money
         raise PaidInCash
     payment.refunded_minor += portion.amount.amount  # not clamped: the database refuses more than came in
     payment.save(update_fields=["refunded_minor"])

@@ -10,7 +10,10 @@ from web.payments.states import LIVE, CartState, PaymentState
 
 def may_attach(payment: Payment) -> bool:
     """Return whether the payment's amount fits its cart as it is now."""
-    if payment.amount_received_minor != payment.amount_minor or payment.received_currency:
+    if (
+        payment.amount_received_minor != payment.amount_minor + payment.reader_tip_minor
+        or payment.received_currency
+    ):
         return False
     cart = Cart.objects.filter(business_id=payment.business_id, reference=payment.cart_reference).first()
     if cart is None or payment.refunded_minor:
