@@ -230,8 +230,9 @@ class Item(models.Model):
                 name="only_a_service_pass_gives_credits",
             ),
             models.CheckConstraint(
-                condition=models.Q(gives_days__isnull=True) | models.Q(gives_days__gte=1),
-                name="what_an_item_gives_lasts_a_day_at_least",
+                condition=models.Q(gives_days__isnull=True)
+                | models.Q(gives_days__gte=1, gives_days__lte=36_500),  # more is no date any more
+                name="what_an_item_gives_lasts_a_day_to_a_hundred_years",
             ),
             models.UniqueConstraint(
                 fields=["business", "code"], condition=~models.Q(code=""), name="a_code_names_one_item"

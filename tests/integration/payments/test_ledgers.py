@@ -661,3 +661,13 @@ def test_a_person_who_is_erased_leaves_the_books(desk: Desk) -> None:
     tenders.undo(business=desk.business, payment_id=payment.id, now=timezone.now(), actor="staff 1")
     balance = LedgerBalance.objects.get(ledger="money")
     assert (balance.customer_id, balance.amount, balance.reserved) == (None, 1000, 0)
+
+
+def test_what_an_item_gives_ends_on_a_day_that_there_is(desk: Desk) -> None:
+    for days in (0, 36_501):
+        with pytest.raises(DatabaseError, match="lasts_a_day_to_a_hundred_years"), transaction.atomic():
+            type(desk.passes).objects.filter(id=desk.passes.id).update(gives_days=days)
+    type(desk.passes).objects.filter(id=desk.passes.id).update(gives_days=36_500)
+    desk.passes.refresh_from_db()
+    sold(desk, desk.passes)
+    assert desk.balance(Ledger.CREDITS) == (10, 0)

@@ -46,8 +46,12 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="item",
             constraint=models.CheckConstraint(
-                condition=models.Q(("gives_days__isnull", True), ("gives_days__gte", 1), _connector="OR"),
-                name="what_an_item_gives_lasts_a_day_at_least",
+                condition=models.Q(
+                    ("gives_days__isnull", True),
+                    models.Q(("gives_days__gte", 1), ("gives_days__lte", 36500)),
+                    _connector="OR",
+                ),
+                name="what_an_item_gives_lasts_a_day_to_a_hundred_years",
             ),
         ),
     ]
