@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from stack import demo
 from stack.processes import Stack
 from stack.reader import Reader
 from tests import produced
+from tests.own_servers import own_servers
 
 PHONE = ViewportSize(width=360, height=740)
 DESK = ViewportSize(width=1280, height=800)
@@ -56,7 +58,9 @@ class Studio:
 
 @pytest.fixture(scope="session")
 def studio(browser_type_launch_args: dict[str, Any]) -> Iterator[Studio]:
-    with Stack() as stack:
+    with ExitStack() as held:
+        with own_servers():
+            stack = held.enter_context(Stack())
         opened = demo.open_studio(stack)
         yield Studio(opened.site, stack.urls.sandbox, stack.urls.database, opened.seeded, stack)
         produced.judge(stack.urls.sandbox)

@@ -6,6 +6,7 @@ Whatever a test broke is mended after it; then all must become quiet, and our bo
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -16,17 +17,16 @@ from tests.faults import house as houses
 from tests.faults.house import House
 from tests.faults.points import Points
 from tests.integration.conftest import at_stripe, sandbox  # noqa: F401 - fixtures
+from tests.own_servers import own_servers
 
 
 @pytest.fixture(scope="session")
 def _house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    with pytest.MonkeyPatch.context() as environment:
-        # Servers of its own, not the session's: they are going to be killed.
-        for name in ("DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "EMAIL_URL"):
-            environment.delenv(name, raising=False)
-        with houses.opened(tmp_path_factory.mktemp("points")) as running:
-            yield running
-            produced.judge(running.stack.urls.sandbox)
+    with ExitStack() as held:
+        with own_servers():  # they are going to be killed
+            running = held.enter_context(houses.opened(tmp_path_factory.mktemp("points")))
+        yield running
+        produced.judge(running.stack.urls.sandbox)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import stripe
 from pytest_django import Settings
+from redis import Redis
 
 from tests import produced
 from tests.contract.conftest import Running
@@ -73,6 +74,9 @@ class AtStripe:
 def at_stripe(sandbox: Running, settings: Settings) -> Callable[..., AtStripe]:
     """Make a shop whose account is at the sandbox; ask for it after the database fixture."""
     settings.STRIPE_API_BASE = sandbox.base
+    Redis.from_url(
+        settings.REDIS_URL
+    ).flushdb()  # what earlier tests used up of budgets, and shut of breakers
 
     def make(**options: Any) -> AtStripe:
         slug = f"integration{next(_numbers)}"

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 import structlog
-from django.db import connection, transaction
+from django.db import DatabaseError, connection, transaction
 
 from web.core import faultpoints
 from web.payments import history, locks
@@ -197,7 +197,7 @@ def apply_batch(*, interpret: Interpreter, now: datetime.datetime, limit: int = 
     work = [_interpreted(event, interpret) for event in events]
     # All sales, ascending, then all their customers: two batches at once, or a batch and a till, can wait for each
     # other, never deadlock. One sale's customer must not be locked before the next sale's cart.
-    locks.sales({one.sale for one in work if one.sale is not None})
+    _lock_all({one.sale for one in work if one.sale is not None})
     work.sort(key=lambda one: one.order)
     for _group, group in groupby(work, key=lambda one: one.group):
         _apply_group(list(group), now=now)
@@ -205,6 +205,17 @@ def apply_batch(*, interpret: Interpreter, now: datetime.datetime, limit: int = 
         events, ["state", "tries", "due_at", "error", "settled_at", "payment"], batch_size=BATCH
     )
     return len(events)
+
+
+def _lock_all(sales: set[uuid.UUID]) -> None:
+    """Lock a batch's sales and customers in one order. Where that fails each group waits for its own, alone."""
+    try:
+        with transaction.atomic():
+            locks.sales(sales)
+    except (
+        DatabaseError
+    ) as error:  # somebody holds one of them for too long: the others are applied all the same
+        log.warning("inbox.sales_not_locked", error=type(error).__name__)
 
 
 def _apply_group(group: list[_Work], *, now: datetime.datetime) -> None:
