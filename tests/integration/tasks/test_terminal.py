@@ -13,6 +13,7 @@ from tasks import relay, snapshots
 from tasks import terminal as looks
 from tasks.gateway import intents as intent_gateway
 from tasks.gateway import readers as gateway
+from tests.contract.conftest import eventually
 from tests.integration.conftest import AtStripe
 from tests.integration.tasks.desk import Desk, charged, look, paid_once, run, state_of, work
 from tests.shop import claim_one, waiting
@@ -29,7 +30,7 @@ from web.payments.models import (
     ReaderAction,
 )
 from web.payments.operations import intents, lane, reader_attempts, terminal
-from web.payments.snapshots import Answer, ReaderSnapshot, Verdict
+from web.payments.snapshots import Answer, IntentSnapshot, ReaderSnapshot, Verdict
 
 pytestmark = pytest.mark.django_db(transaction=True)
 Make = Callable[..., AtStripe]
@@ -559,9 +560,17 @@ def test_a_read_that_an_event_overtook_changes_nothing(desk: Desk) -> None:
     reader, hand = desk.reader()
     action = desk.shown(reader)
     payment = Payment.objects.get()
-    before = intent_gateway.read_intent(desk.at.shop.account, intent_id=str(payment.intent_id))
+    account = desk.at.shop.account
+    before = intent_gateway.read_intent(account, intent_id=str(payment.intent_id))
     hand.tap()
-    desk.hear()
+
+    def newer() -> IntentSnapshot | None:
+        read = intent_gateway.read_intent(account, intent_id=str(payment.intent_id))
+        return read if read.state == "authorised" else None
+
+    overtaking = eventually(newer)  # a read: an event of the same second would prove nothing
+    assert overtaking is not None
+    intents.settle(account_id=account.id, snapshot=overtaking, now=timezone.now())
     assert state_of(action) == ("succeeded", "authorised")
     intents.settle(account_id=desk.at.shop.account.id, snapshot=before, now=timezone.now())
     assert state_of(action) == ("succeeded", "authorised")
