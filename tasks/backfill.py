@@ -40,7 +40,7 @@ def backfill_events(*, stripe_account_id: int, lease: Lease) -> None:
         after = str(events[-1]["id"])
         backfill.advance(stripe_account_id=account.id, window=window, after=after)
     else:
-        backfill.go_on(stripe_account_id=account.id, now=timezone.now())
+        backfill.ROUND.go_on(account=account, now=timezone.now())
     if missed:
         log.warning("webhook.missed", account=str(account), events=missed)
 
@@ -48,9 +48,9 @@ def backfill_events(*, stripe_account_id: int, lease: Lease) -> None:
 def _refused(account: StripeAccount, after: str, refusal: StripeRefused) -> None:
     if after and refusal.code == "resource_missing":
         backfill.start_over(stripe_account_id=account.id)
-        backfill.go_on(stripe_account_id=account.id, now=timezone.now())
+        backfill.ROUND.go_on(account=account, now=timezone.now())
         return
-    backfill.refused(stripe_account_id=account.id, code=refusal.code, now=timezone.now())
+    backfill.ROUND.refused(account=account, code=refusal.code, now=timezone.now())
     log.warning("backfill.refused", account=str(account), code=refusal.code)
 
 

@@ -27,9 +27,9 @@ def check_drift(*, stripe_account_id: int, lease: Lease) -> None:
     except books.TooMany:
         if not drift.too_much(stripe_account_id=account.id):
             raise TryAgain("more within a minute than one run reads") from None
-        drift.go_on(account=account, now=timezone.now())
+        drift.ROUND.go_on(account=account, now=timezone.now())
     except StripeRefused as refusal:
-        drift.refused(stripe_account_id=account.id, code=refusal.code, now=timezone.now())
+        drift.ROUND.refused(account=account, code=refusal.code, now=timezone.now())
         log.warning("drift.refused", account=str(account), code=refusal.code)
 
 
@@ -48,8 +48,8 @@ def _compare(account: StripeAccount, piece: Slice) -> None:
         _judge(account, refund_id)
     was_small = len(intents) + len(refunds) < 100 * books.PAGES / 4
     drift.finish(stripe_account_id=account.id, done=piece, was_small=was_small)
-    if drift.next_slice(stripe_account_id=account.id, now=timezone.now() - drift.EVERY) is not None:
-        drift.go_on(account=account, now=timezone.now())
+    if drift.next_slice(stripe_account_id=account.id, now=timezone.now() - drift.ROUND.every) is not None:
+        drift.ROUND.go_on(account=account, now=timezone.now())
 
 
 def _recheck(account: StripeAccount) -> None:

@@ -15,7 +15,7 @@ from web.payments import jobs
 from web.payments.jobs import Lease, TryAgain
 from web.payments.models import Attempt, Method, Payment, PaymentSettings
 from web.payments.money import Money
-from web.payments.operations import attempts, intent_attempts, intents, reader_attempts
+from web.payments.operations import attempts, intent_attempts, reader_attempts, settling
 from web.payments.snapshots import Answer, IntentSnapshot, Verdict
 from web.payments.states import PaymentState
 
@@ -182,5 +182,5 @@ def read_intent(*, payment_id: int, lease: Lease) -> None:
         return  # the money is here; of one that ended without money, somebody has reason to ask
     snapshot = gateway.read_intent(payment.account, intent_id=payment.intent_id)
     now = timezone.now()
-    intents.settle(account_id=payment.account.id, snapshot=snapshot, now=now)
+    settling.settle(account_id=payment.account.id, snapshot=snapshot, now=now)
     jobs.complete(lease, now=now)

@@ -26,9 +26,9 @@ def review_silence(**_: object) -> None:
 @shared_task(name="paydesk.watch_accounts")
 def watch_accounts(**_: object) -> None:
     """Queue what is due of reading Stripe's events and of comparing the books."""
-    for part in (backfill, drift):
-        part.open_cursors(now=timezone.now())
-        while part.enqueue_due(limit=BATCH, now=timezone.now()) == BATCH:
+    for each in (backfill.ROUND, drift.ROUND):
+        each.open_cursors(now=timezone.now())
+        while each.enqueue_due(limit=BATCH, now=timezone.now()) == BATCH:
             pass
 
 

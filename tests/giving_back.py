@@ -11,7 +11,7 @@ from django.utils import timezone
 from tests.shop import Shop
 from web.payments.models import Cart, Payment
 from web.payments.money import Money
-from web.payments.operations import intents, refund_news, refunds
+from web.payments.operations import refund_news, refunds, settling
 from web.payments.operations.refund_shares import Share, Whole
 from web.payments.snapshots import IntentSnapshot, RefundSnapshot, Source
 from web.payments.states import PaymentState, RefundState
@@ -35,7 +35,7 @@ def succeed(payment: Payment, *, amount: Money | None = None) -> Payment:
         card_last4="4242",
     )
     assert payment.account_id is not None
-    intents.settle(account_id=payment.account_id, snapshot=snapshot, now=timezone.now())
+    settling.settle(account_id=payment.account_id, snapshot=snapshot, now=timezone.now())
     payment.refresh_from_db()
     return payment
 

@@ -119,7 +119,7 @@ TABLE: tuple[Guard, ...] = (
     Guard(
         "another amount is held",
         f"{SALE}::test_another_amount_is_held_and_never_fulfilled",
-        file="web/payments/operations/intents.py",
+        file="web/payments/operations/settling.py",
         old="    elif received != asked:\n        payment.held_reason = HeldReason.AMOUNT\n",
         new="",
     ),

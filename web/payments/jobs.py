@@ -12,10 +12,12 @@ import uuid
 from dataclasses import dataclass, field
 
 from django.db import connection, transaction
+from django.db.models import CharField, OuterRef, QuerySet, Value
+from django.db.models.functions import Cast, Concat
 
 from web.payments import locks
 from web.payments.bell import ring_on_commit
-from web.payments.models import Job
+from web.payments.models import Job, Payment, StripeAccount
 
 
 class Queue:
@@ -191,6 +193,51 @@ def enqueue(
     if due_at is None or due_at <= now:
         ring_on_commit(kind.queue)
     return uuid.UUID(str(public_id))
+
+
+def enqueue_for_payment(
+    kind: JobKind,
+    payment: Payment,
+    *,
+    now: datetime.datetime,
+    priority: int = PERSON_WAITS,
+    due_at: datetime.datetime | None = None,
+) -> uuid.UUID:
+    """Write a job that works on one payment; of each kind a payment has one that waits."""
+    return enqueue(
+        kind,
+        business_id=payment.business_id,
+        account_id=payment.account_id,
+        payment_id=payment.id,
+        dedup_key=f"payment:{payment.id}",
+        priority=priority,
+        due_at=due_at,
+        now=now,
+    )
+
+
+def enqueue_for_account(
+    kind: JobKind, account: StripeAccount, *, now: datetime.datetime, priority: int = PERSON_WAITS
+) -> uuid.UUID:
+    """Write a job that works on one Stripe account; of each kind an account has one that waits."""
+    return enqueue(
+        kind,
+        business_id=account.business_id,
+        account_id=account.id,
+        stripe_account_id=account.id,
+        dedup_key=f"account:{account.id}",
+        priority=priority,
+        now=now,
+    )
+
+
+def of_payment(kind_name: str | OuterRef, payment_id: str) -> QuerySet[Job]:
+    """Return the jobs of a payment, as a subquery: `payment_id` names the outer row's field.
+
+    What `enqueue_for_payment` wrote under its key; callers narrow it to the states that they mean.
+    """
+    key = Concat(Value("payment:"), Cast(OuterRef(payment_id), CharField()), output_field=CharField())
+    return Job.objects.filter(name=kind_name, dedup_key=key)
 
 
 def hold(lease: Lease) -> None:

@@ -28,7 +28,7 @@ from web.payments.models import (
     Refund,
 )
 from web.payments.operations import desk as desk_operations
-from web.payments.operations import intents, ledgers, tenders
+from web.payments.operations import intents, ledgers, settling, tenders
 from web.payments.queries.ledgers import stored
 from web.payments.queries.quotes import quote
 
@@ -266,7 +266,7 @@ def end(payment: Payment, state: str, **facts: Any) -> None:
     from web.payments.states import PaymentState
 
     amount = Money(payment.amount_minor, payment.currency)
-    intents.settle(
+    settling.settle(
         account_id=payment.account_id or 0,
         snapshot=IntentSnapshot(
             intent_id=f"pi_{payment.id}",

@@ -34,7 +34,7 @@ from web.payments.models import (
     PaymentEvent,
     Receipt,
 )
-from web.payments.operations import backlog, inbox, intent_attempts, intents
+from web.payments.operations import backlog, inbox, intent_attempts, intents, settling
 from web.payments.operations.inbox import Arrived
 from web.payments.states import PaymentState
 
@@ -268,7 +268,7 @@ def test_webhook_read_and_sweep_at_once_make_one_order(at_stripe: Make) -> None:
     def settle() -> None:
         try:
             barrier.wait(10)
-            intents.settle(account_id=at.shop.account.id, snapshot=snapshot, now=timezone.now())
+            settling.settle(account_id=at.shop.account.id, snapshot=snapshot, now=timezone.now())
         except BaseException as error:
             errors.append(error)
         finally:
@@ -400,7 +400,7 @@ def test_an_event_whose_handler_raises_is_tried_again_and_holds_up_nobody(
     for here in (at, other):
         (intent,) = here.intents()
         here.pay(intent["id"])
-    real = intents.apply
+    real = settling.apply
 
     def poisoned(sale: Any, payment: Payment, *args: Any, **options: Any) -> None:
         if payment.business_id == at.shop.business.id:

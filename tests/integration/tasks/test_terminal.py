@@ -29,7 +29,7 @@ from web.payments.models import (
     Reader,
     ReaderAction,
 )
-from web.payments.operations import intents, lane, reader_attempts, terminal
+from web.payments.operations import intents, lane, reader_attempts, settling, terminal
 from web.payments.snapshots import Answer, IntentSnapshot, ReaderSnapshot, Verdict
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -520,7 +520,7 @@ def test_an_authorisation_that_does_not_say_when_it_lapses(
     ends = Payment.objects.get().capture_before
     assert ends is not None
     left = ends - timezone.now()
-    assert intents.AUTHORISATION_LASTS - datetime.timedelta(minutes=5) < left <= intents.AUTHORISATION_LASTS
+    assert settling.AUTHORISATION_LASTS - datetime.timedelta(minutes=5) < left <= settling.AUTHORISATION_LASTS
 
 
 def test_a_capture_that_fails_is_asked_for_now_and_then(desk: Desk) -> None:
@@ -570,9 +570,9 @@ def test_a_read_that_an_event_overtook_changes_nothing(desk: Desk) -> None:
 
     overtaking = eventually(newer)  # a read: an event of the same second would prove nothing
     assert overtaking is not None
-    intents.settle(account_id=account.id, snapshot=overtaking, now=timezone.now())
+    settling.settle(account_id=account.id, snapshot=overtaking, now=timezone.now())
     assert state_of(action) == ("succeeded", "authorised")
-    intents.settle(account_id=desk.at.shop.account.id, snapshot=before, now=timezone.now())
+    settling.settle(account_id=desk.at.shop.account.id, snapshot=before, now=timezone.now())
     assert state_of(action) == ("succeeded", "authorised")
     assert waiting("read_intent") == 1
 

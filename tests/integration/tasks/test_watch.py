@@ -113,7 +113,7 @@ def test_what_the_list_brings_is_what_the_webhook_brings(at: AtStripe) -> None:
     """The same rows by both ways: ids, times, and payloads without client secrets."""
     payment = awaiting(at)
     at.pay(payment)
-    backfill.open_cursors(now=timezone.now())
+    backfill.ROUND.open_cursors(now=timezone.now())
     backfill_events(stripe_account_id=at.shop.account.id, lease=None)  # type: ignore[arg-type]
     listed = {row.event_id: row for row in InboxEvent.objects.all()}
     assert {row.event_type for row in listed.values()} >= {"payment_intent.succeeded", "charge.succeeded"}
@@ -142,7 +142,7 @@ def test_a_long_pass_goes_on_where_it_was_cut_short(at: AtStripe, monkeypatch: p
             {"amount": 900, "currency": "usd", "confirm": True, "payment_method": "pm_card_visa",
              "return_url": "https://shop.example/return"}
         )  # fmt: skip
-    backfill.open_cursors(now=timezone.now())
+    backfill.ROUND.open_cursors(now=timezone.now())
     began = EventCursor.objects.get().through_at
     backfill_events(stripe_account_id=at.shop.account.id, lease=None)  # type: ignore[arg-type]
     cursor = EventCursor.objects.get()
@@ -164,7 +164,7 @@ def test_keys_that_stripe_refuses_are_noted_and_asked_more_rarely(at: AtStripe) 
     run_reconcile("backfill_events")
     cursor = EventCursor.objects.get()
     assert cursor.problem
-    assert cursor.due_at > timezone.now() + backfill.EVERY
+    assert cursor.due_at > timezone.now() + backfill.ROUND.every
     at.sandbox.control("POST", "keys/restore", account=at.slug)
 
 
@@ -173,7 +173,7 @@ def test_events_that_were_given_up_are_said_aloud_and_old_ones_forgotten(
 ) -> None:
     payment = awaiting(at)
     at.pay(payment)
-    backfill.open_cursors(now=timezone.now())
+    backfill.ROUND.open_cursors(now=timezone.now())
     backfill_events(stripe_account_id=at.shop.account.id, lease=None)  # type: ignore[arg-type]
     drain_inbox()
     watch.review_inbox()
@@ -218,7 +218,7 @@ def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def compare(at: AtStripe) -> list[tuple[str, int]]:
     """Compare the books from the beginning, and return what differs."""
-    drift.open_cursors(now=timezone.now())
+    drift.ROUND.open_cursors(now=timezone.now())
     DriftCursor.objects.update(through_at=timezone.now() - A_WHILE)
     check_drift(stripe_account_id=at.shop.account.id, lease=None)  # type: ignore[arg-type]
     return [(one.drift.kind, one.at_risk.amount) for one in differences.open_differences(at.shop.business)]
@@ -226,7 +226,7 @@ def compare(at: AtStripe) -> list[tuple[str, int]]:
 
 def settle(at: AtStripe) -> None:
     """Let all events of the account arrive."""
-    backfill.open_cursors(now=timezone.now())
+    backfill.ROUND.open_cursors(now=timezone.now())
     backfill_events(stripe_account_id=at.shop.account.id, lease=None)  # type: ignore[arg-type]
     drain_inbox()
 
@@ -323,7 +323,7 @@ def test_a_refund_at_stripe_that_we_do_not_know_is_read(at: AtStripe) -> None:
 @pytest.mark.usefixtures("_at_once")
 def test_a_slice_that_holds_too_much_is_cut(at: AtStripe, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tasks.gateway.books.PAGES", 0)
-    drift.open_cursors(now=timezone.now())
+    drift.ROUND.open_cursors(now=timezone.now())
     before = DriftCursor.objects.get()
     check_drift(stripe_account_id=at.shop.account.id, lease=None)  # type: ignore[arg-type]
     after = DriftCursor.objects.get()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
@@ -32,6 +34,10 @@ class EventCursor(models.Model):
     def __str__(self) -> str:
         return f"events of {self.account_id} through {self.through_at}"
 
+    def rewind(self, to: datetime.datetime) -> None:
+        """Read from `to` on again, and forget where a pass was cut short. Not saved here."""
+        self.through_at, self.window_to, self.resume_after = to, None, ""
+
 
 class DriftCursor(models.Model):
     """How far an account's books at Stripe have been compared with ours."""
@@ -49,6 +55,10 @@ class DriftCursor(models.Model):
 
     def __str__(self) -> str:
         return f"books of {self.account_id} through {self.through_at}"
+
+    def rewind(self, to: datetime.datetime) -> None:
+        """Compare from `to` on again. Not saved here."""
+        self.through_at = to
 
 
 class Drift(models.Model):

@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from web.core.models import Business
 from web.payments.crypto import seal
 from web.payments.errors import Kind, Refusal
-from web.payments.jobs import VERIFY_ACCOUNT, enqueue
+from web.payments.jobs import VERIFY_ACCOUNT, enqueue_for_account
 from web.payments.models import InboxEvent, PaymentSettings, StripeAccount, WebhookSecret
 
 _PUBLISHABLE = re.compile(r"pk_(test|live)_[A-Za-z0-9_]{4,240}")
@@ -75,14 +75,7 @@ def enter_keys(
 @transaction.atomic
 def check_keys(*, account: StripeAccount, now: datetime.datetime) -> uuid.UUID:
     """Ask a worker to try the account's keys at Stripe; return the id of the job to follow."""
-    return enqueue(
-        VERIFY_ACCOUNT,
-        business_id=account.business_id,
-        account_id=account.id,
-        stripe_account_id=account.id,
-        dedup_key=f"account:{account.id}",
-        now=now,
-    )
+    return enqueue_for_account(VERIFY_ACCOUNT, account, now=now)
 
 
 @transaction.atomic(durable=True)

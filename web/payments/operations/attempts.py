@@ -11,8 +11,7 @@ import datetime
 from typing import Any
 
 from django.db import transaction
-from django.db.models import CharField, Exists, OuterRef, Value
-from django.db.models.functions import Cast, Concat
+from django.db.models import Case, Exists, OuterRef, Value, When
 
 from web.payments import history, jobs
 from web.payments.jobs import Lease
@@ -133,7 +132,12 @@ def record(kind: str, payment: Payment, *, now: datetime.datetime, data: dict[st
 
 
 # What follows an attempt up that nobody works on any more: its own job, which finds it open.
-_FOLLOWED_UP_BY = {Operation.CREATE_INTENT: jobs.CREATE_INTENT, Operation.CANCEL_INTENT: jobs.CANCEL_INTENT}
+_FOLLOWED_UP_BY = {
+    Operation.CREATE_INTENT: jobs.CREATE_INTENT,
+    Operation.CANCEL_INTENT: jobs.CANCEL_INTENT,
+    Operation.CONFIRM_INTENT: jobs.CHARGE_CARD,
+    Operation.CAPTURE_INTENT: jobs.CAPTURE_INTENT,
+}
 FORGOTTEN_AFTER = datetime.timedelta(minutes=15)
 
 
@@ -144,9 +148,9 @@ def follow_up(*, limit: int, now: datetime.datetime) -> int:
     A payment that is not final is looked at by its own sweep; this finds what was left open beside it. Refunds
     and readers have sweeps of their own.
     """
-    key = Concat(Value("payment:"), Cast(OuterRef("payment_id"), CharField()), output_field=CharField())
-    at_work = Job.objects.filter(
-        name=OuterRef("operation"), dedup_key=key, state__in=[Job.State.WAITING, Job.State.RUNNING]
+    job_name = Case(*(When(operation=one, then=Value(kind.name)) for one, kind in _FOLLOWED_UP_BY.items()))
+    at_work = jobs.of_payment(OuterRef("job_name"), "payment_id").filter(
+        state__in=[Job.State.WAITING, Job.State.RUNNING]
     )
     forgotten = (
         Attempt.objects.filter(
@@ -154,6 +158,7 @@ def follow_up(*, limit: int, now: datetime.datetime) -> int:
             operation__in=list(_FOLLOWED_UP_BY),
             sent_at__lt=now - FORGOTTEN_AFTER,
         )
+        .annotate(job_name=job_name)
         .exclude(Exists(at_work))
         .select_related("payment")
         .order_by("sent_at")[:limit]
@@ -161,14 +166,7 @@ def follow_up(*, limit: int, now: datetime.datetime) -> int:
     number = 0
     for attempt in forgotten:
         assert attempt.payment is not None
-        jobs.enqueue(
-            _FOLLOWED_UP_BY[Operation(attempt.operation)],
-            business_id=attempt.payment.business_id,
-            account_id=attempt.account_id,
-            payment_id=attempt.payment.id,
-            dedup_key=f"payment:{attempt.payment.id}",
-            priority=jobs.NOBODY_WAITS,
-            now=now,
-        )
+        kind = _FOLLOWED_UP_BY[Operation(attempt.operation)]
+        jobs.enqueue_for_payment(kind, attempt.payment, now=now, priority=jobs.NOBODY_WAITS)
         number += 1
     return number

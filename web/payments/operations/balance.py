@@ -14,8 +14,9 @@ from typing import Any
 from django.db import connection, transaction
 from django.db.models import Exists, OuterRef, Q
 
-from web.payments.jobs import IMPORT_BALANCE, NOBODY_WAITS, READ_PAYOUT, enqueue
+from web.payments.jobs import IMPORT_BALANCE, NOBODY_WAITS, READ_PAYOUT, enqueue, enqueue_for_account
 from web.payments.models import BalanceCursor, BalanceEntry, Payment, Payout, StripeAccount
+from web.payments.operations.rounds import watched
 from web.payments.snapshots import EntrySnapshot, PayoutSnapshot
 from web.payments.states import PaymentState
 
@@ -193,14 +194,12 @@ def request_imports(*, now: datetime.datetime) -> int:
     selling = Payment.objects.filter(
         account=OuterRef("id"), state=PaymentState.SUCCEEDED, state_changed_at__gte=now - SELLING
     )
-    accounts = StripeAccount.objects.filter(
+    accounts = watched().filter(
         Q(balance_cursor=None) | Q(balance_cursor__read_at__lte=now - READ_EVERY),
         Exists(selling),
-        account_id__isnull=False,
-        state__in=(StripeAccount.State.ACTIVE, StripeAccount.State.RETIRED),
     )
     count = 0
-    for account in accounts.order_by("id"):
+    for account in accounts:
         request_import(account, now=now)
         count += 1
     missing = Payout.objects.filter(
@@ -213,12 +212,4 @@ def request_imports(*, now: datetime.datetime) -> int:
 
 def request_import(account: StripeAccount, *, now: datetime.datetime) -> None:
     """Queue an import of an account's balance, in the transaction at hand."""
-    enqueue(
-        IMPORT_BALANCE,
-        business_id=account.business_id,
-        account_id=account.id,
-        stripe_account_id=account.id,
-        dedup_key=f"balance:{account.id}",
-        priority=NOBODY_WAITS,
-        now=now,
-    )
+    enqueue_for_account(IMPORT_BALANCE, account, now=now, priority=NOBODY_WAITS)

@@ -14,15 +14,7 @@ from web.payments.errors import Refusal
 from web.payments.models import Cart, Method, Order, Payment
 from web.payments.money import Money
 from web.payments.operations.carts import CartNotFound, confirm_buyer
-from web.payments.operations.intents import (
-    AlreadyPaid,
-    BeingRefunded,
-    EmptyCart,
-    FormReused,
-    MoneyHeld,
-    PaymentUnderWay,
-    TotalChanged,
-)
+from web.payments.operations.intents import AlreadyPaid, FormReused, PaymentUnderWay, TotalChanged, price
 from web.payments.operations.payments import commit, complete, freeze
 from web.payments.operations.reserving import set_aside
 from web.payments.queries.quotes import quote
@@ -128,28 +120,20 @@ def take(
     if sale is None or cart is None:
         return _already_ordered(business, token, form_token)
     known = next((payment for payment in sale.payments if payment.form_token == form_token), None)
-    priced = quote(cart)
-    total = priced.totals.total
     if known is not None and known.state == PaymentState.SUCCEEDED:
-        return Taken(known, None, Money(total.amount - cart.committed_minor, cart.currency))
+        left = quote(cart).totals.total.amount - cart.committed_minor
+        return Taken(known, None, Money(left, cart.currency))
     if repeated is not None or known is not None:
         raise FormReused
     if sale.live:
         raise PaymentUnderWay
-    if sale.held:
-        raise MoneyHeld
-    if sale.being_refunded:
-        raise BeingRefunded
-    if not priced.totals.lines:
-        raise EmptyCart
-    if expected_total_minor != total.amount:
-        raise TotalChanged(total=total)
+    priced = price(sale, expected_total_minor=expected_total_minor)
     if cart.state == CartState.OPEN:
         freeze(cart, priced, now=now)
     actor = history.CUSTOMER if staff is None else history.staff(staff.id)
     due = set_aside(sale, priced, payer=staff or payer, form_token=form_token, now=now, actor=actor)
     if method is Method.NO_CHARGE and due:
-        raise TotalChanged(total=total, due=due)
+        raise TotalChanged(total=priced.totals.total, due=due)
     if amount is not None and not Money.zero(due.currency) < amount <= due:
         raise BadTender(due=due)
     payment = None

@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from django.db import transaction
 from django.db.models import Q, Sum
 
-from web.payments.jobs import CHECK_DRIFT, NOBODY_WAITS, READ_INTENT, enqueue
+from web.payments.jobs import CHECK_DRIFT, NOBODY_WAITS, READ_INTENT, enqueue_for_payment
 from web.payments.models import Drift, DriftCursor, Payment, Refund, StripeAccount
 from web.payments.money import Money
-from web.payments.operations.backfill import AFTER_REFUSAL, STRIPE_KEEPS, WATCHED
 from web.payments.operations.refund_news import import_soon
+from web.payments.operations.rounds import Round
 from web.payments.states import PaymentState, RefundState
 
-EVERY = datetime.timedelta(minutes=10)
+ROUND = Round(DriftCursor, CHECK_DRIFT, every=datetime.timedelta(minutes=10))
 # What happened just now is on its way here by webhook: compared only after this long.
 SETTLES_WITHIN = datetime.timedelta(minutes=10)
 SHORTEST_SLICE = 60  # seconds
@@ -74,63 +74,6 @@ class Slice:
 # --- how far ------------------------------------------------------------------------------------------
 
 
-def open_cursors(*, now: datetime.datetime) -> None:
-    """Give every watched account a cursor; the comparison begins at most thirty days back."""
-    new = StripeAccount.objects.filter(state__in=WATCHED, account_id__isnull=False, drift_cursor=None)
-    for account in new:
-        DriftCursor.objects.get_or_create(
-            account=account,
-            defaults={"through_at": max(account.created_at, now - STRIPE_KEEPS), "due_at": now},
-        )
-
-
-@transaction.atomic
-def enqueue_due(*, limit: int, now: datetime.datetime) -> int:
-    """Queue a comparison for accounts whose time has come; return how many."""
-    due = list(
-        DriftCursor.objects.select_for_update(skip_locked=True, no_key=True, of=("self",))
-        .select_related("account")
-        .filter(due_at__lte=now, account__state__in=WATCHED)
-        .order_by("due_at")[:limit]
-    )
-    for cursor in due:
-        cursor.due_at = now + EVERY
-        cursor.save(update_fields=["due_at"])
-        _enqueue(cursor.account, now=now)
-    return len(due)
-
-
-@transaction.atomic
-def ask(*, account: StripeAccount, now: datetime.datetime, days: int | None = None) -> None:
-    """Queue a comparison now; with `days`, compare again from that far back."""
-    cursor, _is_new = DriftCursor.objects.select_for_update(no_key=True).get_or_create(
-        account=account, defaults={"through_at": max(account.created_at, now - STRIPE_KEEPS), "due_at": now}
-    )
-    if days is not None:
-        cursor.through_at = now - datetime.timedelta(days=days)
-    cursor.problem = ""
-    cursor.save()
-    _enqueue(account, now=now)
-
-
-@transaction.atomic
-def go_on(*, account: StripeAccount, now: datetime.datetime) -> None:
-    """Queue the next slice: the cursor is far behind."""
-    _enqueue(account, now=now)
-
-
-def _enqueue(account: StripeAccount, *, now: datetime.datetime) -> None:
-    enqueue(
-        CHECK_DRIFT,
-        business_id=account.business_id,
-        account_id=account.id,
-        stripe_account_id=account.id,
-        dedup_key=f"account:{account.id}",
-        priority=NOBODY_WAITS,
-        now=now,
-    )
-
-
 def next_slice(*, stripe_account_id: int, now: datetime.datetime) -> Slice | None:
     """Return the next piece to compare; None where all that has settled down is compared."""
     cursor = DriftCursor.objects.get(account_id=stripe_account_id)
@@ -155,13 +98,6 @@ def finish(*, stripe_account_id: int, done: Slice, was_small: bool) -> None:
     seconds = min(cursor.slice_seconds * 2, LONGEST_SLICE) if was_small else cursor.slice_seconds
     DriftCursor.objects.filter(account_id=stripe_account_id, through_at=done.since).update(
         through_at=done.until, slice_seconds=seconds, problem=""
-    )
-
-
-def refused(*, stripe_account_id: int, code: str, now: datetime.datetime) -> None:
-    """Note that Stripe refuses us its books, and ask more rarely."""
-    DriftCursor.objects.filter(account_id=stripe_account_id).update(
-        problem=code[:60], due_at=now + AFTER_REFUSAL
     )
 
 
@@ -332,15 +268,7 @@ def _keep(
 
 def _heal(payment: Payment, kinds: set[Drift.Kind], *, now: datetime.datetime) -> None:
     if Drift.Kind.NOT_SETTLED in kinds:
-        enqueue(
-            READ_INTENT,
-            business_id=payment.business_id,
-            account_id=payment.account_id,
-            payment_id=payment.id,
-            dedup_key=f"payment:{payment.id}",
-            priority=NOBODY_WAITS,
-            now=now,
-        )
+        enqueue_for_payment(READ_INTENT, payment, now=now, priority=NOBODY_WAITS)
     if Drift.Kind.REFUNDED_TOTAL in kinds:
         import_soon(payment, now=now)
 

@@ -11,9 +11,10 @@ from web.core.models import Business
 from web.payments import history, locks
 from web.payments.errors import Kind, Refusal
 from web.payments.models import HeldReason, Order, Payment
-from web.payments.operations.intents import PaymentNotFound, fit_again
+from web.payments.operations.intents import PaymentNotFound
 from web.payments.operations.payments import finish, move
 from web.payments.operations.refunds import PaymentDisputed, StillBeingPaid, blocking_dispute
+from web.payments.operations.settling import fit_again
 from web.payments.states import PaymentState
 
 

@@ -18,7 +18,7 @@ from web.payments import history, locks
 from web.payments.bell import bell
 from web.payments.jobs import Queue
 from web.payments.models import InboxEvent, Payment, Payout
-from web.payments.operations import balance, cards, disputes, intents, reader_attempts, refund_news
+from web.payments.operations import balance, cards, disputes, reader_attempts, refund_news, settling
 from web.payments.snapshots import (
     CardFacts,
     DisputeSnapshot,
@@ -147,8 +147,8 @@ class Road:
 
 # Every kind of news that events bring. Another kind is a line here, and one in tasks/snapshots.py.
 ROADS: dict[type, Road] = {
-    IntentSnapshot: Road(intents.find, intents.settle),
-    CardFacts: Road(intents.find, intents.learn_card),
+    IntentSnapshot: Road(settling.find, settling.settle),
+    CardFacts: Road(settling.find, settling.learn_card),
     RefundSnapshot: Road(refund_news.find, refund_news.settle),
     RefundedSoFar: Road(refund_news.find, refund_news.notice),
     DisputeSnapshot: Road(disputes.find, disputes.settle),

@@ -11,8 +11,9 @@ from web.payments.jobs import Lease
 from web.payments.locks import Sale
 from web.payments.models import Attempt, Method, Operation, Payment
 from web.payments.operations import attempts
-from web.payments.operations.intents import apply, cancel_if_asked, read_soon
+from web.payments.operations.intents import cancel_if_asked, read_soon
 from web.payments.operations.payments import finish, move
+from web.payments.operations.settling import apply
 from web.payments.snapshots import Answer, IntentSnapshot, Verdict
 from web.payments.states import AttemptState, PaymentState
 

@@ -1,6 +1,6 @@
-"""Online payments: asked for by a page, created at Stripe by a worker, settled by whoever hears first.
+"""Payments by card: asked for by a page, created at Stripe by a worker; cancelled and read again on request.
 
-There is one road to "paid": `settle`. The API's answer, a webhook event and a read all end there.
+What comes of it is settling.py's.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from django.utils.translation import gettext_lazy as _
 
 from web.core.models import Business, Profile
 from web.payments import history, locks
-from web.payments.crypto import seal
 from web.payments.errors import Kind, Refusal
 from web.payments.jobs import (
     CANCEL_INTENT,
@@ -23,13 +22,11 @@ from web.payments.jobs import (
     NOBODY_WAITS,
     PERSON_WAITS,
     READ_INTENT,
-    JobKind,
-    enqueue,
+    enqueue_for_payment,
 )
 from web.payments.locks import Sale
 from web.payments.models import (
     Cart,
-    HeldReason,
     Method,
     Order,
     Payment,
@@ -42,23 +39,16 @@ from web.payments.operations import lane
 from web.payments.operations.carts import BuyerIncomplete, CartNotFound, CartTooLarge, hash_policy
 from web.payments.operations.payments import (
     commit,
-    count_refunds,
-    finish,
     freeze,
     move,
     next_check,
-    release,
 )
 from web.payments.operations.reserving import set_aside
 from web.payments.pricing import Quote
 from web.payments.queries.quotes import quote
-from web.payments.snapshots import CardFacts, IntentSnapshot, Source
-from web.payments.states import CANCELLABLE, CHARGEABLE, FINAL, PAYMENT_EDGES, CartState, PaymentState
+from web.payments.states import CANCELLABLE, CHARGEABLE, FINAL, CartState, PaymentState
 
 SHORTEST_BETWEEN_READS = datetime.timedelta(seconds=1)
-BETWEEN_ODD_READS = datetime.timedelta(seconds=10)
-# Stripe lets an authorisation on a reader lapse after two days; its charge does not always say when.
-AUTHORISATION_LASTS = datetime.timedelta(days=2)
 # Stripe keeps an intent open for ever; a customer who has not paid for a day has left. A business may say
 # otherwise (PaymentSettings.abandoned_after_hours).
 ABANDONED_AFTER = datetime.timedelta(hours=24)
@@ -210,29 +200,36 @@ def request(
         now=now,
         actor=actor,
     )
-    payment = Payment(
-        business=business,
-        account=account,
-        cart_reference=cart.reference,
-        customer_id=cart.customer_id,
-        created_by=created_by,
-        method=Method.ONLINE,
-        state=PaymentState.REQUESTED,
-        state_changed_at=now,
-        amount_minor=due.amount,
-        currency=cart.currency,
-        form_token=form_token,
-        payer_key_hash=hash_payer_key(payer_key),
-        created_at=now,
-    )
+    payment = requested(cart, account, due, method=Method.ONLINE, form_token=form_token, now=now)
+    payment.created_by = created_by
+    payment.payer_key_hash = hash_payer_key(payer_key)
     payment.next_check_at = next_check(payment, now=now)
     commit(cart, payment, now=now, actor=actor)
-    _enqueue_for(CREATE_INTENT, payment, now=now)
+    enqueue_for_payment(CREATE_INTENT, payment, now=now)
     return Requested(payment, is_new=True)
 
 
+def requested(
+    cart: Cart, account: StripeAccount, due: Money, *, method: Method, form_token: str, now: datetime.datetime
+) -> Payment:
+    """Return a payment of `due` that a worker shall ask Stripe for; `commit` stores it."""
+    return Payment(
+        business=cart.business,
+        account=account,
+        cart_reference=cart.reference,
+        customer_id=cart.customer_id,
+        method=method,
+        state=PaymentState.REQUESTED,
+        state_changed_at=now,
+        amount_minor=due.amount,
+        currency=due.currency,
+        form_token=form_token,
+        created_at=now,
+    )
+
+
 def price(sale: Sale, *, expected_total_minor: int) -> Quote:
-    """Price a locked sale that somebody wants to pay by card; refuse where that cannot be, or the page is old."""
+    """Price a locked sale that somebody wants to pay; refuse where that cannot be, or the page is old."""
     assert sale.cart is not None
     if sale.held:
         raise MoneyHeld
@@ -298,26 +295,6 @@ def account_in_use(business: Business) -> tuple[StripeAccount, PaymentSettings]:
     return account, settings
 
 
-def _enqueue_for(
-    kind: JobKind,
-    payment: Payment,
-    *,
-    now: datetime.datetime,
-    priority: int = PERSON_WAITS,
-    due_at: datetime.datetime | None = None,
-) -> None:
-    enqueue(
-        kind,
-        business_id=payment.business_id,
-        account_id=payment.account_id,
-        payment_id=payment.id,
-        dedup_key=f"payment:{payment.id}",
-        priority=priority,
-        due_at=due_at,
-        now=now,
-    )
-
-
 @transaction.atomic
 def request_cancel(*, payment_id: int, now: datetime.datetime, actor: str) -> Payment:
     """Ask for a payment to be cancelled. The cart stays frozen until Stripe says `canceled`."""
@@ -334,18 +311,18 @@ def request_cancel_of(sale: Sale, payment: Payment, *, now: datetime.datetime, a
     payment.next_check_at = next_check(payment, now=now)
     payment.save(update_fields=["next_check_at"])
     if not lane.is_on_reader(payment):
-        _enqueue_for(CANCEL_INTENT, payment, now=now)
+        enqueue_for_payment(CANCEL_INTENT, payment, now=now)
 
 
 def read_soon(payment: Payment, *, now: datetime.datetime) -> None:
     """Queue a read of the payment, in the transaction at hand."""
-    _enqueue_for(READ_INTENT, payment, now=now)
+    enqueue_for_payment(READ_INTENT, payment, now=now)
 
 
 def cancel_if_asked(payment: Payment, *, now: datetime.datetime) -> None:
     """Queue the cancellation of a payment that waits for it, in the transaction at hand."""
     if payment.state == PaymentState.CANCELLING:
-        _enqueue_for(CANCEL_INTENT, payment, now=now)
+        enqueue_for_payment(CANCEL_INTENT, payment, now=now)
 
 
 @transaction.atomic
@@ -360,7 +337,7 @@ def request_read(*, payment_id: int, now: datetime.datetime, priority: int = PER
         at = min(payment.read_at, now) + SHORTEST_BETWEEN_READS
     payment.read_at = at
     payment.save(update_fields=["read_at"])
-    _enqueue_for(READ_INTENT, payment, now=now, priority=priority, due_at=at)
+    enqueue_for_payment(READ_INTENT, payment, now=now, priority=priority, due_at=at)
 
 
 def check_again(*, limit: int, now: datetime.datetime) -> int:
@@ -403,166 +380,5 @@ def _put_off_checks(*, limit: int, now: datetime.datetime) -> list[Payment]:
             kind = READ_INTENT
         else:
             kind = CREATE_INTENT
-        _enqueue_for(kind, payment, now=now, priority=NOBODY_WAITS)
+        enqueue_for_payment(kind, payment, now=now, priority=NOBODY_WAITS)
     return due
-
-
-# --- what comes back --------------------------------------------------------------------------------
-
-
-@transaction.atomic
-def settle(
-    *,
-    account_id: int,
-    snapshot: IntentSnapshot,
-    now: datetime.datetime,
-    actor: str = history.STRIPE,
-) -> Payment | None:
-    """Apply what Stripe says about an intent; return its payment, or None where it is not one of ours."""
-    found = find(account_id=account_id, snapshot=snapshot)
-    if found is None:
-        return None
-    sale, payment = locks.sale_of_payment(found.id)
-    apply(sale, payment, snapshot, now=now, actor=actor)
-    return payment
-
-
-@transaction.atomic
-def learn_card(*, account_id: int, snapshot: CardFacts, now: datetime.datetime) -> Payment | None:
-    """Note which card was charged; return the payment, or None where it is not one of ours. Moves nothing."""
-    found = find(account_id=account_id, snapshot=snapshot)
-    if found is None:
-        return None
-    _sale, payment = locks.sale_of_payment(found.id)
-    is_newer = snapshot.is_paid or not payment.is_final  # a late failure must not replace the card that paid
-    if is_newer and payment.intent_id in (None, snapshot.intent_id):
-        payment.charge_id = snapshot.charge_id
-        payment.card_brand, payment.card_last4 = snapshot.card_brand, snapshot.card_last4
-        payment.save(update_fields=["charge_id", "card_brand", "card_last4"])
-    return payment
-
-
-def find(*, account_id: int, snapshot: IntentSnapshot | CardFacts) -> Payment | None:
-    """Find the payment of a snapshot: by its intent, or by our id in the metadata before we know the intent.
-
-    The second way is how an event that overtakes the API's answer is not lost.
-    """
-    payments = Payment.objects.filter(account_id=account_id)
-    payment = payments.filter(intent_id=snapshot.intent_id).first()
-    if payment is None and snapshot.payment_public_id:
-        payment = payments.filter(public_id=snapshot.payment_public_id).first()
-    return payment
-
-
-def apply(
-    sale: Sale, payment: Payment, snapshot: IntentSnapshot, *, now: datetime.datetime, actor: str
-) -> None:
-    """Bring a locked payment to what the snapshot says, and draw the consequences for its cart."""
-    if payment.intent_id is None:
-        payment.intent_id = snapshot.intent_id
-    elif payment.intent_id != snapshot.intent_id:
-        raise TwoIntents(f"payment {payment.id} has {payment.intent_id}, not {snapshot.intent_id}")
-    # What is paid on a reader is paid nowhere else: nobody needs its secret.
-    if snapshot.client_secret and payment.state not in FINAL and payment.method != Method.TERMINAL:
-        payment.client_secret_sealed = seal(snapshot.client_secret)
-    target = _target(payment, snapshot)
-    is_stale = snapshot.source is Source.EVENT and (
-        snapshot.occurred_at is not None
-        and payment.snapshot_at is not None
-        and snapshot.occurred_at <= payment.snapshot_at  # whole seconds: a tie proves nothing
-        and target not in FINAL
-    )
-    is_news = target != payment.state
-    # A read is odd too where an event overtook it.
-    is_odd = is_news and (payment.state, target) not in PAYMENT_EDGES
-    is_stale = is_stale or (is_odd and target not in FINAL)
-    if is_stale and is_news and payment.state not in FINAL:
-        # Old or odd news that disagrees: ask instead of guessing, and not at once what was asked just now.
-        pause = datetime.timedelta(0) if snapshot.source is Source.EVENT else BETWEEN_ODD_READS
-        _enqueue_for(READ_INTENT, payment, now=now, due_at=now + pause)
-    if not is_stale and payment.state not in FINAL:
-        _copy_facts(payment, snapshot)
-    if is_stale or not is_news:
-        payment.save()
-        return
-    if target == PaymentState.SUCCEEDED:
-        _receive(sale, payment, snapshot, now=now)
-        target = PaymentState.HELD if payment.held_reason else target
-    if target == PaymentState.AUTHORISED and payment.capture_before is None:
-        payment.capture_before = (snapshot.occurred_at or now) + AUTHORISATION_LASTS
-    payment.checks = 0
-    if target not in FINAL:
-        payment.next_check_at = next_check(payment, now=now)
-    facts: dict[str, object] = {"intent": snapshot.intent_id, "source": snapshot.source.value}
-    move(sale, payment, target, now=now, actor=actor, data=facts)
-    finish(sale, now=now, actor=actor)
-    release(sale, payment, now=now, actor=actor)
-
-
-class TwoIntents(Exception):
-    """Two intents claim one payment; nothing was changed and a person must look. A defect of ours."""
-
-
-def _target(payment: Payment, snapshot: IntentSnapshot) -> str:
-    """Say where the snapshot takes the payment: nowhere from a final state, unless money came in."""
-    state = snapshot.state
-    if payment.state in (PaymentState.SUCCEEDED, PaymentState.HELD):
-        return payment.state
-    if state == PaymentState.SUCCEEDED:
-        return PaymentState.SUCCEEDED
-    if payment.state in FINAL:
-        return payment.state
-    if payment.state == PaymentState.CANCELLING and state not in FINAL:
-        return payment.state
-    return state
-
-
-def _copy_facts(payment: Payment, snapshot: IntentSnapshot) -> None:
-    if snapshot.occurred_at is not None:
-        payment.snapshot_at = max(payment.snapshot_at or snapshot.occurred_at, snapshot.occurred_at)
-    payment.charge_id = snapshot.charge_id or payment.charge_id
-    payment.card_brand = snapshot.card_brand or payment.card_brand
-    payment.card_last4 = snapshot.card_last4 or payment.card_last4
-    payment.decline_code = snapshot.decline_code
-    payment.failure_code = snapshot.failure_code
-    payment.capture_before = snapshot.capture_before or payment.capture_before
-
-
-def _receive(sale: Sale, payment: Payment, snapshot: IntentSnapshot, *, now: datetime.datetime) -> None:
-    """Record money that came in, and why it must be held, if it must. May freeze a cart that was reopened."""
-    received = snapshot.amount_received
-    asked = Money(payment.amount_minor, payment.currency)
-    tip = snapshot.tip if payment.method == Method.TERMINAL else None
-    if tip is not None and tip.currency == asked.currency and tip.amount > 0:
-        payment.reader_tip_minor = tip.amount
-        asked += tip
-    payment.amount_received_minor = received.amount if received is not None else 0
-    is_foreign = received is not None and received.currency != asked.currency
-    payment.received_currency = received.currency if received is not None and is_foreign else ""
-    count_refunds(payment)  # one made in Stripe's dashboard may have been heard of first
-    payment.held_reason = ""
-    if received is None or received.currency != asked.currency:
-        payment.held_reason = HeldReason.CURRENCY
-    elif received != asked:
-        payment.held_reason = HeldReason.AMOUNT
-    elif sale.cart is None:
-        payment.held_reason = HeldReason.SECOND_SUCCESS if sale.order else HeldReason.CART_GONE
-    elif payment.state in FINAL:  # cancelled or failed: it no longer counts, does it still fit?
-        payment.held_reason = fit_again(sale, payment, now=now)
-
-
-def fit_again(sale: Sale, payment: Payment, *, now: datetime.datetime) -> str:
-    """Say why money that came in late does not fit its cart, "" where it does. May freeze a cart that is open."""
-    cart = sale.cart
-    assert cart is not None
-    if cart.state == CartState.OPEN:
-        priced = quote(cart)
-        if not priced.totals.lines or priced.totals.total.amount != payment.amount_minor:
-            return HeldReason.CART_CHANGED
-        freeze(cart, priced, now=now)
-        return ""
-    assert cart.frozen_total_minor is not None
-    if sale.being_refunded:  # what is given back at this moment must not pay an order
-        return HeldReason.CART_CHANGED
-    fits = cart.committed_minor + payment.amount_minor <= cart.frozen_total_minor
-    return "" if fits else HeldReason.SECOND_SUCCESS

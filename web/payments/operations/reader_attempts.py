@@ -16,8 +16,8 @@ from web.payments.jobs import Lease
 from web.payments.locks import Sale
 from web.payments.models import Attempt, Operation, Payment, Reader, ReaderAction
 from web.payments.operations import attempts, lane
-from web.payments.operations.intents import apply
 from web.payments.operations.payments import move
+from web.payments.operations.settling import apply
 from web.payments.snapshots import Answer, IntentSnapshot, ReaderSnapshot, Verdict
 from web.payments.states import CANCELLABLE, ActionState, AttemptState, PaymentState
 

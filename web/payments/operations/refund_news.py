@@ -10,7 +10,7 @@ import datetime
 from django.db import transaction
 
 from web.payments import history, locks
-from web.payments.jobs import IMPORT_REFUNDS, NOBODY_WAITS, enqueue
+from web.payments.jobs import IMPORT_REFUNDS, NOBODY_WAITS, enqueue_for_payment
 from web.payments.locks import Sale
 from web.payments.models import Operation, Payment, Refund
 from web.payments.models.payment import WITHOUT_MONEY
@@ -166,12 +166,4 @@ def notice(*, account_id: int, snapshot: RefundedSoFar, now: datetime.datetime) 
 
 def import_soon(payment: Payment, *, now: datetime.datetime) -> None:
     """Queue a look at all refunds that Stripe has of a payment, in the transaction at hand."""
-    enqueue(
-        IMPORT_REFUNDS,
-        business_id=payment.business_id,
-        account_id=payment.account_id,
-        payment_id=payment.id,
-        dedup_key=f"payment:{payment.id}",
-        priority=NOBODY_WAITS,
-        now=now,
-    )
+    enqueue_for_payment(IMPORT_REFUNDS, payment, now=now, priority=NOBODY_WAITS)

@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from web.core.models import Business, Item, Location, Profile
 from web.payments import history, locks
 from web.payments.errors import Kind, Refusal
-from web.payments.jobs import CHARGE_CARD, Lease, enqueue
+from web.payments.jobs import CHARGE_CARD, Lease, enqueue_for_payment
 from web.payments.models import Attempt, Card, Cart, Method, Operation, Payment, PaymentSettings
 from web.payments.operations import attempts, carts
 from web.payments.operations.cards import CardNotFound, offered
@@ -27,6 +27,7 @@ from web.payments.operations.intents import (
     no_cart,
     price,
     request_cancel,
+    requested,
     take_rest,
 )
 from web.payments.operations.payments import commit, next_check
@@ -101,39 +102,14 @@ def charge(
     actor = history.staff(staff.id)
     priced = price(sale, expected_total_minor=expected_total_minor)
     due = take_rest(sale, priced, payer=staff, form_token=form_token, now=now, actor=actor)
-    payment = Payment(
-        business=business,
-        account=account,
-        card=card,
-        card_brand=card.brand,
-        card_last4=card.last4,
-        cart_reference=cart.reference,
-        customer_id=cart.customer_id,
-        created_by=staff,
-        method=Method.SAVED_CARD,
-        state=PaymentState.REQUESTED,
-        state_changed_at=now,
-        amount_minor=due.amount,
-        currency=cart.currency,
-        form_token=form_token,
-        note=note.strip()[:200],
-        created_at=now,
-    )
+    payment = requested(cart, account, due, method=Method.SAVED_CARD, form_token=form_token, now=now)
+    payment.created_by = staff
+    payment.card, payment.card_brand, payment.card_last4 = card, card.brand, card.last4
+    payment.note = note.strip()[:200]
     payment.next_check_at = next_check(payment, now=now)
     commit(cart, payment, now=now, actor=actor)
-    _charge_soon(payment, now=now)
+    enqueue_for_payment(CHARGE_CARD, payment, now=now)
     return Requested(payment, is_new=True)
-
-
-def _charge_soon(payment: Payment, *, now: datetime.datetime) -> None:
-    enqueue(
-        CHARGE_CARD,
-        business_id=payment.business_id,
-        account_id=payment.account_id,
-        payment_id=payment.id,
-        dedup_key=f"payment:{payment.id}",
-        now=now,
-    )
 
 
 def fees(business: Business) -> list[tuple[str, Item]]:
@@ -175,7 +151,9 @@ def charge_fee(
         return Requested(repeated, is_new=False)
     try:
         with transaction.atomic():
-            kept = locks.cards_of(customer.id)  # two members of staff at once take turns here
+            # Two members of staff at once take turns here. That the cart is locked after its customer's cards turns
+            # the usual order round; nobody else knows this cart yet, so nobody can hold it and wait for the cards.
+            kept = locks.cards_of(customer.id)
             if not any(card.public_id == card_id for card in kept):
                 raise CardNotFound
             _refuse_twin(customer, note, now=now)

@@ -16,15 +16,7 @@ from web.payments.models import Cart, Ledger, Order, Payment
 from web.payments.money import Money
 from web.payments.operations import ledgers
 from web.payments.operations.carts import CartFrozen, CartNotFound
-from web.payments.operations.intents import (
-    AlreadyPaid,
-    BeingRefunded,
-    EmptyCart,
-    FormReused,
-    MoneyHeld,
-    PaymentUnderWay,
-    TotalChanged,
-)
+from web.payments.operations.intents import AlreadyPaid, FormReused, PaymentUnderWay, price
 from web.payments.operations.payments import complete, freeze, move, reopen
 from web.payments.operations.reserving import may_use, reserve
 from web.payments.pricing import Quote
@@ -133,26 +125,18 @@ def use(
         raise AlreadyPaid(order=order)
     if repeated is None:  # twice at once: the other one was first
         repeated = Payment.objects.filter(business=business, form_token=form_token).first()
-    priced = quote(cart)
-    total = priced.totals.total
     if repeated is not None:
         if repeated.cart_reference != cart.reference:
             raise FormReused
-        return Covered((repeated,), None, Money(total.amount - cart.committed_minor, cart.currency))
+        left = quote(cart).totals.total.amount - cart.committed_minor
+        return Covered((repeated,), None, Money(left, cart.currency))
     if cart.customer_id is None:
         raise ledgers.NobodysLedger
     if not may_use(cart, staff):
         raise NotTheirLedger
     if sale.live:
         raise PaymentUnderWay
-    if sale.held:
-        raise MoneyHeld
-    if sale.being_refunded:
-        raise BeingRefunded
-    if not priced.totals.lines:
-        raise EmptyCart
-    if expected_total_minor != total.amount:
-        raise TotalChanged(total=total)
+    priced = price(sale, expected_total_minor=expected_total_minor)
     ledgers.hold(cart, now=now, actor=history.staff(staff.id))
     wanted = _asked(cart, priced, sale.payments, ledger, amount=amount, units=units, now=now)
     if cart.state == CartState.OPEN:
@@ -160,7 +144,8 @@ def use(
     actor = history.staff(staff.id)
     made = reserve(sale, wanted, form_token=form_token, payer=staff, now=now, actor=actor, takes_token=True)
     complete(sale, now=now, actor=actor)
-    due = Money(0 if sale.cart is None else total.amount - cart.committed_minor, total.currency)
+    left = 0 if sale.cart is None else priced.totals.total.amount - cart.committed_minor
+    due = Money(left, cart.currency)
     return Covered(tuple(made), sale.order, due)
 
 

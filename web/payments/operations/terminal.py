@@ -10,14 +10,13 @@ import uuid
 from dataclasses import dataclass
 
 from django.db import transaction
-from django.db.models import CharField, Exists, OuterRef, Value
-from django.db.models.functions import Cast, Concat
+from django.db.models import Exists, OuterRef
 from django.utils.translation import gettext_lazy as _
 
 from web.core.models import Business, Profile
 from web.payments import history, locks
 from web.payments.errors import Kind, Refusal
-from web.payments.jobs import CAPTURE_INTENT, NOBODY_WAITS, PERSON_WAITS, enqueue
+from web.payments.jobs import CAPTURE_INTENT, NOBODY_WAITS, PERSON_WAITS, enqueue_for_payment, of_payment
 from web.payments.locks import Sale
 from web.payments.models import (
     Attempt,
@@ -40,6 +39,7 @@ from web.payments.operations.intents import (
     no_cart,
     price,
     request_cancel_of,
+    requested,
     take_rest,
 )
 from web.payments.operations.payments import commit, finish, move
@@ -213,21 +213,9 @@ def _new_payment(
     actor = history.staff(staff.id)
     priced = price(sale, expected_total_minor=expected_total_minor)
     due = take_rest(sale, priced, payer=staff, form_token=form_token, now=now, actor=actor)
-    payment = Payment(
-        business=business,
-        account=account,
-        cart_reference=cart.reference,
-        customer_id=cart.customer_id,
-        created_by=staff,
-        method=Method.TERMINAL,
-        state=PaymentState.REQUESTED,
-        state_changed_at=now,
-        amount_minor=due.amount,
-        currency=cart.currency,
-        form_token=form_token,
-        is_captured_later=settings.capture_mode == PaymentSettings.CaptureMode.MANUAL,
-        created_at=now,
-    )
+    payment = requested(cart, account, due, method=Method.TERMINAL, form_token=form_token, now=now)
+    payment.created_by = staff
+    payment.is_captured_later = settings.capture_mode == PaymentSettings.CaptureMode.MANUAL
     commit(cart, payment, now=now, actor=actor)
     sale.payments.append(payment)
     return payment
@@ -363,15 +351,7 @@ def _capture(
             actor=actor,
             now=now,
         )
-    enqueue(
-        CAPTURE_INTENT,
-        business_id=payment.business_id,
-        account_id=payment.account_id,
-        payment_id=payment.id,
-        dedup_key=f"payment:{payment.id}",
-        priority=priority,
-        now=now,
-    )
+    enqueue_for_payment(CAPTURE_INTENT, payment, now=now, priority=priority)
 
 
 def capture_expiring(*, limit: int, now: datetime.datetime) -> int:
@@ -380,9 +360,8 @@ def capture_expiring(*, limit: int, now: datetime.datetime) -> int:
     Not of those that somebody is at, or was a moment ago: so they do not keep the others out of the limit either.
     """
     lately = now - CAPTURE_AGAIN_AFTER
-    key = Concat(Value("payment:"), Cast(OuterRef("id"), CharField()), output_field=CharField())
     # Each state by itself: so its own partial index serves it.
-    tasks = Job.objects.filter(name=CAPTURE_INTENT.name, queue=CAPTURE_INTENT.queue, dedup_key=key)
+    tasks = of_payment(CAPTURE_INTENT.name, "id").filter(queue=CAPTURE_INTENT.queue)
     sent = Attempt.objects.filter(
         payment_id=OuterRef("id"), operation=Operation.CAPTURE_INTENT, sent_at__gt=lately
     )

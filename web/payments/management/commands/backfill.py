@@ -9,8 +9,9 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
 from web.payments.bell import bell
-from web.payments.models import EventCursor, StripeAccount
+from web.payments.models import EventCursor
 from web.payments.operations import backfill
+from web.payments.operations.rounds import watched
 
 
 class Command(BaseCommand):
@@ -22,14 +23,14 @@ class Command(BaseCommand):
         parser.add_argument("--status", action="store_true", help="only show how far each account was read")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        accounts = StripeAccount.objects.filter(state__in=backfill.WATCHED, account_id__isnull=False)
+        accounts = watched()
         if options["account"]:
             accounts = accounts.filter(account_id=options["account"])
             if not accounts.exists():
                 raise CommandError(f"There is no account {options['account']}.")
         if not options["status"]:
-            for account in accounts.order_by("id"):
-                backfill.ask(account=account, now=timezone.now(), days=options["days"])
+            for account in accounts:
+                backfill.ROUND.ask(account=account, now=timezone.now(), days=options["days"])
                 self.stdout.write(f"{account}: a worker reads its events")
             bell.wait_until_rung(seconds=2)
             return

@@ -10,9 +10,8 @@ from django.utils import timezone
 
 from web.core.models import Business
 from web.payments.bell import bell
-from web.payments.models import StripeAccount
 from web.payments.operations import drift as operations
-from web.payments.operations.backfill import WATCHED
+from web.payments.operations.rounds import watched
 from web.payments.queries import drift
 
 
@@ -40,11 +39,11 @@ class Command(BaseCommand):
         self._list(business)
 
     def _check(self, business: Business | None, days: int | None) -> None:
-        accounts = StripeAccount.objects.filter(state__in=WATCHED, account_id__isnull=False)
+        accounts = watched()
         if business is not None:
             accounts = accounts.filter(business=business)
-        for account in accounts.order_by("id"):
-            operations.ask(account=account, now=timezone.now(), days=days)
+        for account in accounts:
+            operations.ROUND.ask(account=account, now=timezone.now(), days=days)
             self.stdout.write(f"{account}: a worker compares its books")
         bell.wait_until_rung(seconds=2)
 
