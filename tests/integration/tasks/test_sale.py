@@ -408,7 +408,7 @@ def test_an_event_whose_handler_raises_is_tried_again_and_holds_up_nobody(
         real(sale, payment, *args, **options)
 
     with monkeypatch.context() as broken:
-        broken.setattr(intents, "apply", poisoned)
+        broken.setattr(settling, "apply", poisoned)
         for here in (at, other):
             for event in here.events():
                 store(here, event)
