@@ -21,6 +21,7 @@ from django.utils import timezone
 
 from tasks import limits
 from tasks.handlers import HANDLERS
+from tasks.tally import tally
 from tasks.terminal import LOOKS_AT_ONCE, look_at_readers
 from tasks.webhooks import drain_inbox
 from web.core import faultpoints
@@ -65,9 +66,15 @@ class Room:
 room = Room()
 
 
+def served_by() -> str:
+    """Return Celery's name of this worker, as it stands in its pulse; of what is none, the host's."""
+    request = current_task.request if current_task else None
+    return str(getattr(request, "hostname", None) or socket.gethostname())
+
+
 def worker_name() -> str:
-    """Return who claims: host, process, thread."""
-    return f"{socket.gethostname()}:{os.getpid()}:{threading.get_ident() % 100_000}"
+    """Return who claims: worker, process, thread."""
+    return f"{served_by()}:{os.getpid()}:{threading.get_ident() % 100_000}"
 
 
 @shared_task(name=DRAIN_TASK)
@@ -77,6 +84,10 @@ def drain(*, queue: str, **_: object) -> None:
     _note_drained(queue)
     while time.monotonic() < deadline:
         close_old_connections()  # one that the server has dropped; a healthy one is kept
+        if queue in (Queue.WEBHOOKS, Queue.TERMINAL) and backlog.stands_still(
+            queue=queue, served_by=served_by()
+        ):
+            return  # what is no job is not claimed: events, and looks at readers
         applied = _drain_inbox() if queue == Queue.WEBHOOKS else 0
         if queue == Queue.TERMINAL:
             applied = _look_at_readers()
@@ -90,7 +101,14 @@ def drain(*, queue: str, **_: object) -> None:
 def _claim_and_run(queue: str, cap: int | None) -> int:
     """Run what a claim brings; return how many jobs that were. Where more is due, another thread is called."""
     limit = LEDGER_BATCH if queue in LEDGER_QUEUES else 1
-    leases = backlog.claim(queue=queue, limit=limit, worker=worker_name(), now=timezone.now(), cap=cap)
+    leases = backlog.claim(
+        queue=queue,
+        limit=limit,
+        worker=worker_name(),
+        now=timezone.now(),
+        cap=cap,
+        served_by=served_by(),
+    )
     if len(leases) == limit and queue in backlog.due_queues(now=timezone.now()):
         bell.ring(queue)
     if leases:
@@ -101,11 +119,12 @@ def _claim_and_run(queue: str, cap: int | None) -> int:
 
 
 _noted: dict[str, float] = {}
+_TICK = "tick"  # among the queues' names, in what was noted when
 
 
 def _note_drained(queue: str) -> None:
     """Note, every few seconds, that bells of a queue reach this worker (workers/pulse.py)."""
-    worker = getattr(current_task.request, "hostname", None) if current_task else None
+    worker = served_by() if current_task else ""
     now = time.monotonic()
     if worker and now - _noted.get(queue, 0.0) > NOTED_EVERY_SECONDS:
         _noted[queue] = now
@@ -155,6 +174,7 @@ def run(lease: Lease) -> None:
         except Exception as error:
             # Only the type: an exception's text may quote what it was given.
             backlog.put_off(lease, error=type(error).__name__, now=timezone.now())
+            tally.tried(kind.queue, "failed")
             log.exception("job.failed")
         else:
             if kind.is_followed:
@@ -168,6 +188,7 @@ def _put_off(lease: Lease, reason: TryAgain) -> None:
     now = timezone.now()
     due_at = None if reason.seconds is None else now + datetime.timedelta(seconds=reason.seconds)
     backlog.put_off(lease, error=str(reason), now=now, counts=reason.counts, due_at=due_at)
+    tally.tried(lease.kind.queue, "failed" if reason.counts else "excused")
     log.info("job.put_off", reason=str(reason))
 
 
@@ -177,6 +198,7 @@ def _excuse(lease: Lease, excuse: limits.Excuse) -> None:
     seconds = limits.delay(excuse, put_offs=lease.put_offs)
     due_at = now + datetime.timedelta(seconds=seconds)
     backlog.put_off(lease, error=excuse.reason, now=now, counts=False, due_at=due_at)
+    tally.tried(lease.kind.queue, "excused")
     log.info("job.excused", reason=excuse.reason, seconds=round(seconds, 1), put_offs=lease.put_offs + 1)
 
 
@@ -189,5 +211,14 @@ def tick(**_: object) -> None:
         queues.add(Queue.WEBHOOKS)
     if lane.has_due_looks(now=now):
         queues.add(Queue.TERMINAL)
-    for queue in queues:
+    for queue in queues - backlog.paused_queues():
         bell.ring(queue)
+    _note_ticked()
+
+
+def _note_ticked() -> None:
+    """Note, every few seconds, that what beat asks for is carried out."""
+    now = time.monotonic()
+    if now - _noted.get(_TICK, 0.0) > NOTED_EVERY_SECONDS:
+        _noted[_TICK] = now
+        pulses.ticked(now=timezone.now())

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from tasks import limits
 from web.payments.models import StripeAccount
-from web.payments.operations import accounts, attempts, backfill, drift, inbox
+from web.payments.operations import accounts, attempts, backfill, drift, figures, inbox
 
 BATCH = 100  # accounts a transaction
 
@@ -49,3 +49,15 @@ def review_attempts(**_: object) -> None:
     queued = attempts.follow_up(limit=BATCH, now=timezone.now())
     if queued:
         log.warning("attempts.followed_up", number=queued)
+
+
+@shared_task(name="paydesk.note_figures")
+def note_figures(**_: object) -> None:
+    """Note how the queues stand, and count what happened in this minute and the one before."""
+    figures.note(now=timezone.now())
+
+
+@shared_task(name="paydesk.forget_figures")
+def forget_figures(**_: object) -> None:
+    """Delete the minutes that no chart shows any more."""
+    figures.forget(now=timezone.now())

@@ -37,14 +37,14 @@ class Scheduler(InMemoryScheduler):
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
         touch("beat")
-        _watch_from_now_on()
+        _note_turn()
         return float(super().tick(*args, **kwargs))
 
 
-def _watch_from_now_on() -> None:
+def _note_turn() -> None:
     from workers import watch  # Django is set up in beat; the probe does without
 
-    watch.start()
+    watch.turned()
 
 
 def connect() -> None:

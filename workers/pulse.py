@@ -45,6 +45,8 @@ class Pulse:
         self._stop = threading.Event()
         self._heard = 0
         self._heard_at = time.monotonic()
+        self.control: Any = None  # Celery's, to tell this worker what to listen to
+        self._listens = True  # to the bells of its queues
 
     def start(self, *, name: str, queues: list[str], threads: int) -> None:
         """Begin to beat."""
@@ -77,15 +79,37 @@ class Pulse:
 
         now = timezone.now()
         try:
-            pulses.beat(worker=self.name, queues=self.queues, threads=self.threads, now=now)
-            silent = silent_of(worker=self.name, now=now) if self._is_quiet() else []
+            is_drained = pulses.beat(worker=self.name, queues=self.queues, threads=self.threads, now=now)
+            is_quiet = (
+                self._is_quiet() and not is_drained
+            )  # what was told to take no more hears nothing, and is well
+            silent = silent_of(worker=self.name, now=now) if is_quiet else []
         finally:
             connection.close()
+        self._listen(is_drained=is_drained)
         self.deaf = self.deaf + 1 if silent and _rings(silent) else 0
         if self.is_deaf:
             log.error("worker.deaf", worker=self.name, beats=self.deaf, queues=silent)
         if self.deaf >= DEAF_BEATS_TO_END:
             self.end()
+
+    def _listen(self, *, is_drained: bool) -> None:
+        """Stop taking bells, which others would hear, while it was told to take no more; and begin again.
+
+        It is the claim that gives it no work (operations/backlog.py): where the broker does not pass this on, bells
+        are only heard in vain, and rung again within a second. Said again with every beat: it may have been lost.
+        """
+        if not is_drained and self._listens:
+            return
+        assert self.control is not None
+        tell = self.control.cancel_consumer if is_drained else self.control.add_consumer
+        self._listens = not is_drained
+        try:
+            for queue in self.queues:
+                tell(queue, destination=[self.name], reply=False)
+        except Exception as error:  # noqa: BLE001 - whatever the broker's client raises
+            log.warning("worker.drain_not_told", worker=self.name, error=type(error).__name__)
+            self._listens = False  # said again with the next beat
 
     def _is_quiet(self) -> bool:
         """Return whether no message has come for longer than what is in hand explains."""
@@ -131,13 +155,17 @@ def connect() -> None:
     signals.worker_ready.connect(_ready, weak=False)
     signals.worker_shutting_down.connect(_shutting_down, weak=False)
     signals.worker_shutdown.connect(_shut_down, weak=False)
+    signals.worker_process_shutdown.connect(_flush, weak=False)
 
 
 def _set_up(sender: str, instance: Any, **_: object) -> None:
     from tasks.relay import room
+    from tasks.tally import tally
 
+    tally.start()
     pulse.name = str(sender)
     pulse.queues = [str(name) for name in instance.app.amqp.queues.consume_from]
+    pulse.control = instance.app.control
     pulse.threads = int(instance.concurrency or 1)
     if "thread" in str(getattr(instance, "pool_cls", "")):
         room.threads = pulse.threads
@@ -151,11 +179,22 @@ def _shutting_down(**_: object) -> None:
     pulse.stop()
 
 
+def _flush(**_: object) -> None:
+    """Write down what this process counted and has not written yet."""
+    from tasks.tally import tally
+
+    try:
+        tally.flush()
+    except Exception as error:  # noqa: BLE001 - the database may be away; they are figures for people
+        log.warning("tally.failed", error=type(error).__name__)
+
+
 def _shut_down(**_: object) -> None:
     from django.db import connection
 
     from web.payments.operations import pulses
 
+    _flush()
     try:
         pulses.forget(worker=pulse.name)
     except Exception as error:  # noqa: BLE001 - the database may be away; then the row is as of a worker that died

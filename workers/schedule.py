@@ -11,6 +11,7 @@ REVIEW_SECONDS = 30.0  # whose events and books are due; each account has its ow
 INBOX_SECONDS = 300.0
 BALANCE_SECONDS = 60.0  # each account has its own times (operations/balance.py)
 CLEAN_UP_SECONDS = 3600.0
+FIGURES_SECONDS = 15.0  # a minute's figures are as good as the last look into it
 LEDGERS_SECONDS = 300.0  # what has ended is not spent in between either: this only writes it down
 
 SCHEDULE = {
@@ -59,6 +60,16 @@ SCHEDULE = {
         "task": "paydesk.bring_in_balances",
         "schedule": BALANCE_SECONDS,
         "options": {"expires": BALANCE_SECONDS},
+    },
+    "note-figures": {
+        "task": "paydesk.note_figures",
+        "schedule": FIGURES_SECONDS,
+        "options": {"expires": FIGURES_SECONDS},
+    },
+    "forget-figures": {
+        "task": "paydesk.forget_figures",
+        "schedule": CLEAN_UP_SECONDS,
+        "options": {"expires": CLEAN_UP_SECONDS},
     },
     "forget-done-jobs": {
         "task": "paydesk.forget_done_jobs",

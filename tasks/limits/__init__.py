@@ -22,6 +22,7 @@ from django.utils import timezone
 
 from tasks.limits.rules import Admission, Ask, Opened, Verdict
 from tasks.limits.shared import Limits
+from tasks.tally import tally
 from web.payments.jobs import PERSON_WAITS, TryAgain
 from web.payments.models import StripeAccount
 from web.payments.operations import accounts
@@ -102,7 +103,7 @@ class Call:
     endpoint: str
     caller: Caller
     admission: Admission
-    _ended: bool = field(default=False)
+    _began: float = field(default_factory=time.monotonic)
 
     def answered(
         self, *, status: int, limited_by: str = "", is_lock: bool = False, is_replay: bool = False
@@ -111,6 +112,7 @@ class Call:
         if status >= 500 and not is_replay:  # a replayed 500 is what a key keeps, no news of today
             self.failed()
             return
+        self._count(limited=int(status == 429 and not is_lock))
         if status == 429 and is_lock:
             self.caller.excuse = Excuse("object_in_use", LOCK_SECONDS)
         elif status == 429:
@@ -125,10 +127,15 @@ class Call:
 
     def failed(self) -> None:
         """Note that no answer came, or that Stripe said that it is not well."""
+        self._count(errors=1)
         opened = _limits.failed(self.budget.key, self.admission)
         if opened is not None:
             self.caller.excuse = Excuse("stripe_unavailable", opened.seconds)
             _tell(self.budget, opened)
+
+    def _count(self, **counts: int) -> None:
+        took = round((time.monotonic() - self._began) * 1000)
+        tally.call(self.budget.row_id, calls=1, milliseconds=took, **counts)
 
 
 def _tell(budget: Budget, opened: Opened) -> None:
@@ -151,9 +158,11 @@ def begin(budget: Budget, endpoint: str) -> Call:
             return Call(budget, endpoint, caller, admission)
         if admission.verdict is Verdict.OPEN:
             caller.excuse = Excuse("stripe_unavailable", admission.seconds)
+            tally.call(budget.row_id, turned_away=1)
             raise TurnedAway("stripe_unavailable")
         if admission.seconds > left:
             caller.excuse = Excuse("over_budget", admission.seconds)
+            tally.call(budget.row_id, turned_away=1)
             raise TurnedAway("over_budget")
         time.sleep(admission.seconds)
 

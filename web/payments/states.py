@@ -206,6 +206,8 @@ CARD_SETUP_EDGES: dict[tuple[str, str], str] = {
 }
 
 LIVE = frozenset({P.REQUESTED, P.UNKNOWN, P.AWAITING, P.DECLINED, P.PROCESSING, P.AUTHORISED, P.CANCELLING})
+# Neither the customer nor the desk is waited for: a payment that stays here for long is stuck.
+OURS_TO_MOVE = frozenset({P.REQUESTED, P.UNKNOWN, P.PROCESSING, P.CANCELLING})
 FINAL = frozenset({P.SUCCEEDED, P.HELD, P.CANCELLED, P.FAILED})
 # RESERVED is neither: nothing happens to it by itself, it ends with its sale.
 # States in which the payment counts against its cart's total (DESIGN's "one total").

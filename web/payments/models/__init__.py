@@ -11,6 +11,7 @@ from web.payments.models.inbox import InboxEvent
 from web.payments.models.job import Job
 from web.payments.models.ledger import EntryKind, Ledger, LedgerBalance, LedgerEntry, LedgerLot
 from web.payments.models.mail import ReceiptResend, RefundReceipt
+from web.payments.models.operating import OperatorAction, QueueMinute, QueuePause, StripeMinute, WorkerDrain
 from web.payments.models.order import Order, OrderLine, Receipt
 from web.payments.models.payment import HeldReason, Method, Payment, PaymentEvent
 from web.payments.models.profile_data import ProfilePaymentData
@@ -48,6 +49,7 @@ __all__ = [
     "LedgerLot",
     "Method",
     "Operation",
+    "OperatorAction",
     "Order",
     "OrderLine",
     "Payment",
@@ -55,6 +57,8 @@ __all__ = [
     "PaymentSettings",
     "Payout",
     "ProfilePaymentData",
+    "QueueMinute",
+    "QueuePause",
     "Reader",
     "ReaderAction",
     "Receipt",
@@ -64,6 +68,8 @@ __all__ = [
     "RefundReceipt",
     "StripeAccount",
     "StripeLocation",
+    "StripeMinute",
     "WebhookSecret",
+    "WorkerDrain",
     "WorkerPulse",
 ]

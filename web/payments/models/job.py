@@ -20,6 +20,7 @@ class Job(models.Model):
         RUNNING = "running", _("Running")
         DONE = "done", _("Done")
         DEAD = "dead", _("Given up")
+        DROPPED = "dropped", _("Discarded")  # by a person, with a reason (OperatorAction)
 
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     name = models.CharField(max_length=40)  # of the catalogue in payments/jobs.py
@@ -66,9 +67,15 @@ class Job(models.Model):
             models.Index(
                 fields=["queue", "due_at"], condition=Q(state="waiting", priority=0), name="job_person_waits"
             ),
+            models.Index(
+                fields=["queue", "due_at"], condition=Q(state="waiting", attempts__gt=0), name="job_retrying"
+            ),
             models.Index(fields=["queue", "leased_until"], condition=Q(state="running"), name="job_leased"),
             models.Index(fields=["queue", "finished_at"], condition=Q(state="dead"), name="job_dead"),
             models.Index(fields=["finished_at"], condition=Q(state="done"), name="job_done"),
+            models.Index(fields=["finished_at"], condition=Q(state="dropped"), name="job_dropped"),
+            # Whose work it is: every job has one argument (jobs.py), so equality finds all jobs of a payment.
+            models.Index(fields=["arguments"], name="job_of_subject"),
         ]
 
     def __str__(self) -> str:

@@ -13,7 +13,7 @@ from web.payments.models.base import currency_field, is_lower_case_currency, min
 from web.payments.models.order import Order
 from web.payments.models.settings import StripeAccount
 from web.payments.money import Money
-from web.payments.states import FINAL, LIVE, PaymentState
+from web.payments.states import FINAL, LIVE, OURS_TO_MOVE, PaymentState
 
 
 class Method(models.TextChoices):
@@ -196,6 +196,17 @@ class Payment(models.Model):
                 fields=["business", "card_last4"], condition=~Q(card_last4=""), name="payment_of_last4"
             ),
             models.Index(fields=["order"], condition=Q(refunded_minor__gt=0), name="payment_refunded"),
+            # What whoever is on call looks at, over all businesses: few rows, however many payments there are.
+            models.Index(
+                fields=["state_changed_at"],
+                condition=Q(state__in=sorted(OURS_TO_MOVE)),
+                name="payment_ours_to_move",
+            ),
+            models.Index(
+                fields=["state_changed_at"],
+                condition=Q(state="held", is_released=False),
+                name="payment_held",
+            ),
         ]
 
     def __str__(self) -> str:

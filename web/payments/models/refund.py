@@ -141,6 +141,11 @@ class Refund(models.Model):
                 condition=Q(next_check_at__isnull=False),
                 name="refund_due_for_a_check",
             ),
+            models.Index(
+                fields=["state_changed_at"],
+                condition=Q(state__in=sorted(REFUND_UNDER_WAY)),
+                name="refund_ours_to_move",
+            ),
         ]
 
     def __str__(self) -> str:

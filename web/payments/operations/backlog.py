@@ -15,7 +15,7 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import F
 
 from web.payments.jobs import CATALOGUE, QUEUES, STRIPE_QUEUES, Lease
-from web.payments.models import Job
+from web.payments.models import Job, QueuePause, WorkerDrain
 
 FIRST_RETRY_SECONDS = 1.0
 LONGEST_RETRY_SECONDS = 300.0
@@ -84,8 +84,10 @@ WITH RECURSIVE hop(business_id, step, wrapped) AS (
     ORDER BY priority, turn, due_at LIMIT %(spare)s
 ), locked AS MATERIALIZED (
     SELECT job.id FROM payments_job AS job JOIN chosen USING (id)
-    WHERE (job.state = 'waiting' AND job.due_at <= %(now)s)
-       OR (job.state = 'running' AND job.leased_until < %(now)s)
+    WHERE ((job.state = 'waiting' AND job.due_at <= %(now)s)
+           OR (job.state = 'running' AND job.leased_until < %(now)s))
+      AND NOT EXISTS (SELECT 1 FROM payments_queuepause WHERE queue = %(queue)s)
+      AND NOT EXISTS (SELECT 1 FROM payments_workerdrain WHERE worker = %(served_by)s)
     ORDER BY chosen.place LIMIT %(limit)s
     FOR NO KEY UPDATE OF job SKIP LOCKED
 ), taken AS (
@@ -105,10 +107,11 @@ SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
 
 _DUE_QUEUES = """
 SELECT queue FROM unnest(%(queues)s::text[]) AS queue
-WHERE EXISTS (SELECT 1 FROM payments_job AS job
-              WHERE job.queue = queue.queue AND job.state = 'waiting' AND job.due_at <= %(now)s)
-   OR EXISTS (SELECT 1 FROM payments_job AS job
-              WHERE job.queue = queue.queue AND job.state = 'running' AND job.leased_until < %(now)s)
+WHERE (EXISTS (SELECT 1 FROM payments_job AS job
+               WHERE job.queue = queue.queue AND job.state = 'waiting' AND job.due_at <= %(now)s)
+       OR EXISTS (SELECT 1 FROM payments_job AS job
+                  WHERE job.queue = queue.queue AND job.state = 'running' AND job.leased_until < %(now)s))
+  AND NOT EXISTS (SELECT 1 FROM payments_queuepause AS pause WHERE pause.queue = queue.queue)
 """
 
 _LEASES = json.dumps({kind.name: kind.lease_seconds for kind in CATALOGUE.values()})
@@ -122,13 +125,20 @@ _cursors: dict[str, int] = {}  # where this process's last claim of each queue e
 
 
 def claim(
-    *, queue: str, limit: int, worker: str, now: datetime.datetime, cap: int | None = None
+    *,
+    queue: str,
+    limit: int,
+    worker: str,
+    now: datetime.datetime,
+    cap: int | None = None,
+    served_by: str = "",
 ) -> list[Lease]:
     """Claim up to `limit` jobs of a queue, fairly between businesses, expired leases first.
 
     On queues that wait on Stripe a business has a cap in flight, so that one account that hangs cannot
     take every thread; a worker that is nearly full passes a smaller one. Claims of such a queue take turns,
-    or several at once would each see room.
+    or several at once would each see room. Nothing is claimed of a queue that somebody paused, nor for a worker
+    (`served_by`, as Celery names it) that was told to take no more.
     """
     is_capped = queue in STRIPE_QUEUES
     if not is_capped:
@@ -140,6 +150,7 @@ def claim(
         "limit": limit,
         "spare": 4 * limit + 16,
         "worker": worker[:100],
+        "served_by": served_by[:100],
         "now": now,
         "cap": cap,
         "slow_cap": max(cap // 3, 1) if is_capped else cap,
@@ -166,8 +177,20 @@ def claim(
     return sorted(leases, key=lambda lease: lease.job_id)
 
 
+def stands_still(*, queue: str, served_by: str) -> bool:
+    """Return whether a queue is paused, or a worker was told to take no more: for work that is no job."""
+    return QueuePause.objects.filter(queue=queue).exists() or (
+        bool(served_by) and WorkerDrain.objects.filter(worker=served_by[:100]).exists()
+    )
+
+
+def paused_queues() -> set[str]:
+    """Return the queues that nobody takes work from now."""
+    return set(QueuePause.objects.values_list("queue", flat=True))
+
+
 def due_queues(*, now: datetime.datetime) -> list[str]:
-    """Return the queues that have something to do now."""
+    """Return the queues that have something to do now. One that is paused has nothing to do."""
     with connection.cursor() as cursor:
         cursor.execute(_DUE_QUEUES, {"queues": list(QUEUES), "now": now})
         return [queue for (queue,) in cursor.fetchall()]

@@ -7,13 +7,17 @@ from collections.abc import Iterable
 
 from django.db import connection
 
-from web.payments.models import WorkerPulse
+from web.payments.models import WorkerDrain, WorkerPulse
+from web.payments.queries.pulses import BEAT
 
 FORGOTTEN_AFTER = datetime.timedelta(days=1)
 
 
-def beat(*, worker: str, queues: Iterable[str], threads: int, now: datetime.datetime) -> None:
-    """Note that a worker is alive and which queues it should serve. Rows of long ago go."""
+def beat(*, worker: str, queues: Iterable[str], threads: int, now: datetime.datetime) -> bool:
+    """Note that a worker is alive and which queues it should serve; return whether it was told to take no more.
+
+    Rows of long ago go, and what workers were told that have been gone for as long.
+    """
     with connection.cursor() as cursor:
         cursor.execute(
             """
@@ -24,6 +28,19 @@ def beat(*, worker: str, queues: Iterable[str], threads: int, now: datetime.date
             {"worker": worker[:100], "queues": sorted(queues), "threads": threads, "now": now},
         )
     WorkerPulse.objects.filter(seen_at__lt=now - FORGOTTEN_AFTER).delete()
+    drains = WorkerDrain.objects.filter(asked_at__lt=now - FORGOTTEN_AFTER)
+    drains.exclude(worker__in=WorkerPulse.objects.values("worker")).delete()
+    return WorkerDrain.objects.filter(worker=worker[:100]).exists()
+
+
+def beat_is_alive(*, host: str, now: datetime.datetime) -> None:
+    """Note that beat's clock turns, by itself: it needs neither a worker nor the broker for that."""
+    beat(worker=f"beat@{host}", queues=[BEAT], threads=1, now=now)
+
+
+def ticked(*, now: datetime.datetime) -> None:
+    """Note that something that beat asked for was carried out."""
+    WorkerPulse.objects.filter(queue=BEAT).update(drained_at=now)
 
 
 def drained(*, worker: str, queue: str, now: datetime.datetime) -> None:

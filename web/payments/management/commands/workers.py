@@ -16,7 +16,10 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         now = timezone.now()
         for worker in pulses.workers(now=now):
-            alive = "alive" if worker.is_alive else f"silent since {worker.seen_at:%F %T}"
+            since = "it ended" if worker.seen_at is None else f"{worker.seen_at:%F %T}"
+            alive = "alive" if worker.is_alive else f"silent since {since}"
+            if worker.drain is not None:
+                alive += ", takes no more"
             heard = "never" if worker.drained_at is None else f"{worker.drained_at:%F %T}"
             queues = ", ".join(worker.queues)
             self.stdout.write(
