@@ -68,8 +68,8 @@ messages: setup ## extract what people read for translation, and compile the cat
 	@$(SETTINGS) $(IN)/python -m stack.messages
 
 lock: $(UV) ## resolve the dependencies again
-	@$(COMPILE) --extra sandbox -o requirements.lock
-	@$(COMPILE) --extra sandbox --group dev -c requirements.lock -o requirements-dev.lock
+	@$(COMPILE) --extra sandbox --extra telemetry -o requirements.lock
+	@$(COMPILE) --extra sandbox --extra telemetry --group dev -c requirements.lock -o requirements-dev.lock
 
 .paydesk/uv/bin/uv:
 	@$(PYTHON) -m venv .paydesk/uv

@@ -24,7 +24,7 @@ from tasks.handlers import HANDLERS
 from tasks.tally import tally
 from tasks.terminal import LOOKS_AT_ONCE, look_at_readers
 from tasks.webhooks import drain_inbox
-from web.core import faultpoints
+from web.core import faultpoints, metrics, tracing
 from web.payments import jobs
 from web.payments.bell import DRAIN_TASK, bell
 from web.payments.jobs import LEDGER_QUEUES, Lease, LeaseLost, Queue, TryAgain
@@ -152,47 +152,85 @@ def _look_at_readers() -> int:
 def run(lease: Lease) -> None:
     """Run one claimed job to its end: done, put off, or given up."""
     kind = lease.kind
-    bound = {"job": kind.name, "job_id": lease.job_id, "attempt": lease.attempts, **lease.arguments}
-    with structlog.contextvars.bound_contextvars(**bound), limits.job(priority=lease.priority) as caller:
-        if lease.attempts > kind.max_attempts:  # its holder died each time: it may be what kills them
-            backlog.bury(lease, error="its worker was lost every time", now=timezone.now())
-            log.error("job.dead")
-            return
-        if shut := limits.seconds_shut(lease.account_id):
-            _excuse(lease, limits.Excuse("stripe_unavailable", shut))
-            return
-        started = time.monotonic()
-        try:
-            result = HANDLERS[kind.name](lease=lease, **lease.arguments)
-        except LeaseLost:
-            log.warning("job.lease_lost")
-        except TryAgain as reason:
-            if caller.excuse is not None:
-                _excuse(lease, caller.excuse)
-            else:
-                _put_off(lease, reason)
-        except Exception as error:
-            # Only the type: an exception's text may quote what it was given.
-            backlog.put_off(lease, error=type(error).__name__, now=timezone.now())
-            tally.tried(kind.queue, "failed")
-            log.exception("job.failed")
-        else:
-            if kind.is_followed:
-                # Kept for a day for whoever watches; the truth is in the job's row and its effect.
-                current_app.backend.store_result(str(lease.public_id), result, "SUCCESS")
-            jobs.complete(lease, now=timezone.now())
-            log.info("job.done", ms=round((time.monotonic() - started) * 1000))
+    if lease.due_at is not None:
+        waited = (timezone.now() - lease.due_at).total_seconds()
+        metrics.JOB_WAIT_SECONDS.labels(kind.queue).observe(max(waited, 0.0))
+    started = time.monotonic()
+    with (
+        structlog.contextvars.bound_contextvars(**_bound(lease)),
+        tracing.span(
+            f"job {kind.name}",
+            parent=lease.traceparent,
+            kind="consumer",
+            job_id=lease.job_id,
+            **lease.arguments,
+        ),
+        limits.job(priority=lease.priority) as caller,
+    ):
+        outcome = _run(lease, caller, started)
+    metrics.JOBS.labels(kind.name, outcome).inc()
+    metrics.JOB_SECONDS.labels(kind.name).observe(time.monotonic() - started)
 
 
-def _put_off(lease: Lease, reason: TryAgain) -> None:
+def _bound(lease: Lease) -> dict[str, object]:
+    """Return the ids that every record of a job's run carries; the request's where one asked for the job."""
+    asked = {"request_id": lease.request_id} if lease.request_id else {}
+    return {
+        **asked,
+        "business_id": lease.business_id,
+        "job": lease.kind.name,
+        "job_id": lease.job_id,
+        "attempt": lease.attempts,
+        **lease.arguments,
+    }
+
+
+def _run(lease: Lease, caller: limits.Caller, started: float) -> str:
+    """Do the work and say how it ended, in the words of the metric."""
+    if lease.attempts > lease.kind.max_attempts:  # its holder died each time: it may be what kills them
+        backlog.bury(lease, error="its worker was lost every time", now=timezone.now())
+        log.error("job.dead", reason="its worker was lost every time")
+        return "dead"
+    if shut := limits.seconds_shut(lease.account_id):
+        return _excuse(lease, limits.Excuse("stripe_unavailable", shut))
+    try:
+        result = HANDLERS[lease.kind.name](lease=lease, **lease.arguments)
+    except LeaseLost:
+        log.warning("job.lease_lost")
+        return "lease_lost"
+    except TryAgain as reason:
+        if caller.excuse is not None:
+            return _excuse(lease, caller.excuse)
+        return _put_off(lease, reason)
+    except Exception as error:
+        log.exception("job.failed")
+        tally.tried(lease.kind.queue, "failed")
+        # Only the type: an exception's text may quote what it was given.
+        if backlog.put_off(lease, error=type(error).__name__, now=timezone.now()):
+            return "failed"
+        log.error("job.dead", reason=type(error).__name__)
+        return "dead"
+    if lease.kind.is_followed:
+        # Kept for a day for whoever watches; the truth is in the job's row and its effect.
+        current_app.backend.store_result(str(lease.public_id), result, "SUCCESS")
+    jobs.complete(lease, now=timezone.now())
+    log.info("job.done", ms=round((time.monotonic() - started) * 1000))
+    return "done"
+
+
+def _put_off(lease: Lease, reason: TryAgain) -> str:
     now = timezone.now()
     due_at = None if reason.seconds is None else now + datetime.timedelta(seconds=reason.seconds)
-    backlog.put_off(lease, error=str(reason), now=now, counts=reason.counts, due_at=due_at)
+    is_waiting = backlog.put_off(lease, error=str(reason), now=now, counts=reason.counts, due_at=due_at)
     tally.tried(lease.kind.queue, "failed" if reason.counts else "excused")
-    log.info("job.put_off", reason=str(reason))
+    if is_waiting:
+        log.info("job.put_off", reason=str(reason))
+        return "put_off"
+    log.error("job.dead", reason=str(reason))
+    return "dead"
 
 
-def _excuse(lease: Lease, excuse: limits.Excuse) -> None:
+def _excuse(lease: Lease, excuse: limits.Excuse) -> str:
     """Put a job off that could not be done for a reason that is not its own: no try is used up."""
     now = timezone.now()
     seconds = limits.delay(excuse, put_offs=lease.put_offs)
@@ -200,6 +238,7 @@ def _excuse(lease: Lease, excuse: limits.Excuse) -> None:
     backlog.put_off(lease, error=excuse.reason, now=now, counts=False, due_at=due_at)
     tally.tried(lease.kind.queue, "excused")
     log.info("job.excused", reason=excuse.reason, seconds=round(seconds, 1), put_offs=lease.put_offs + 1)
+    return "excused"
 
 
 @shared_task(name="paydesk.tick")

@@ -3,6 +3,7 @@
 Nothing else reads environment variables. Each variable is described in `.env.example`.
 """
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,8 @@ DATABASES: dict[str, dict[str, Any]] = {"default": env.db_url("DATABASE_URL")}
 DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 DATABASES["default"]["DISABLE_SERVER_SIDE_CURSORS"] = True  # PgBouncer in transaction mode has none
 _database_options = DATABASES["default"].setdefault("OPTIONS", {})
-_database_options["application_name"] = env.str("PROCESS_NAME", default="paydesk")
+PROCESS_NAME = env.str("PROCESS_NAME", default="paydesk")
+_database_options["application_name"] = PROCESS_NAME
 # Nothing may hold a sale's locks for long: a host that freezes between "lock" and "commit" would stop its
 # customers, and every batch of events with one of theirs in it. Behind PgBouncer give "" and set the same on
 # the role (ALTER ROLE … SET …); a migration that takes longer gets its own value.
@@ -93,6 +95,7 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "web.ops.middleware.HealthMiddleware",
+    "web.ops.middleware.MetricsMiddleware",
     "web.core.logs.RequestMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -239,6 +242,24 @@ PUBLIC_ORIGIN = env.str("PUBLIC_ORIGIN", default="https://{host}")
 vars().update(env.email_url("EMAIL_URL", default="consolemail://"))
 EMAIL_TIMEOUT = 10  # seconds; without it a mail server that hangs would hold its worker for ever
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="receipts@localhost")
+
+# --- metrics (core/metrics.py) --------------------------------------------------------------------------
+# A folder that the processes of one server share: granian's, or a prefork pool's. Without it each shows its own.
+METRICS_DIR = env.str("METRICS_DIR", default="")
+if METRICS_DIR:
+    Path(METRICS_DIR).mkdir(parents=True, exist_ok=True)
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = METRICS_DIR  # where prometheus-client looks, at its first import
+# Workers and beat show theirs at this port, to whoever is on their network; 0: nowhere.
+METRICS_PORT = env.int("METRICS_PORT", default=0)
+# Web answers /metrics to who brings this token ("Authorization: Bearer …"); without one, on a developer's machine only.
+METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
+# What is read from the database for it: kept for so long, and given up after so long.
+METRICS_CACHE_SECONDS = 5.0
+METRICS_STATEMENT_MS = 2_000
+
+# --- elsewhere, where somebody looks; both need the extra `telemetry`, which the image has -----------------
+OTEL_ENDPOINT = env.str("OTEL_EXPORTER_OTLP_ENDPOINT", default="")  # http://collector:4318 (core/tracing.py)
+SENTRY_DSN = env.str("SENTRY_DSN", default="")  # core/reporting.py
 
 # --- logs: one line a fact, JSON outside of development ------------------------------------------------
 LOG_JSON = env.bool("LOG_JSON", default=not (DEBUG or PAYDESK_LOCAL))

@@ -17,7 +17,7 @@ from django.db import close_old_connections
 django.setup()  # the schedule, routes and handlers below are Django code
 
 from tasks import handlers  # noqa: E402
-from workers import probes  # noqa: E402
+from workers import probes, shown  # noqa: E402
 from workers.queues import QUEUE_DEFINITIONS, ROUTES  # noqa: E402
 from workers.schedule import SCHEDULE  # noqa: E402
 
@@ -83,3 +83,4 @@ def _keep_our_logging(**_: object) -> None:
 
 
 probes.connect()
+shown.connect()

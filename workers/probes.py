@@ -38,6 +38,7 @@ class Scheduler(InMemoryScheduler):
     def tick(self, *args: Any, **kwargs: Any) -> float:
         touch("beat")
         _note_turn()
+        _count_tick()
         return float(super().tick(*args, **kwargs))
 
 
@@ -45,6 +46,12 @@ def _note_turn() -> None:
     from workers import watch  # Django is set up in beat; the probe does without
 
     watch.turned()
+
+
+def _count_tick() -> None:
+    from web.core import metrics
+
+    metrics.BEAT_TICKS.inc()
 
 
 def connect() -> None:

@@ -16,7 +16,6 @@ import threading
 import time
 from typing import Any
 
-import redis
 import structlog
 from celery import signals
 from celery.worker import state
@@ -29,7 +28,6 @@ DEAF_BEATS_TO_TELL = 3  # what it rings itself has had time to come back
 QUIET_SECONDS = 60.0  # beat rings every second for what is due
 # With work in hand: longer than the longest lease. What is in hand for longer never ends by itself.
 QUIET_WITH_WORK_SECONDS = 900.0
-BROKER_SECONDS = 2.0
 
 log = structlog.get_logger(__name__)
 
@@ -74,6 +72,7 @@ class Pulse:
         from django.db import connection
         from django.utils import timezone
 
+        from web.core import metrics
         from web.payments.operations import pulses
         from web.payments.queries.pulses import silent_of
 
@@ -88,6 +87,7 @@ class Pulse:
             connection.close()
         self._listen(is_drained=is_drained)
         self.deaf = self.deaf + 1 if silent and _rings(silent) else 0
+        metrics.WORKER_DEAF.set(self.is_deaf)
         if self.is_deaf:
             log.error("worker.deaf", worker=self.name, beats=self.deaf, queues=silent)
         if self.deaf >= DEAF_BEATS_TO_END:
@@ -128,19 +128,10 @@ class Pulse:
 
 def _rings(queues: list[str]) -> bool:
     """Ring the queues, for nobody else may have; return whether the broker is there to pass it on."""
-    from django.conf import settings
+    from web.payments.bell import bell, broker_answers
 
-    from web.payments.bell import bell
-
-    broker = redis.Redis.from_url(
-        settings.CELERY_BROKER_URL, socket_connect_timeout=BROKER_SECONDS, socket_timeout=BROKER_SECONDS
-    )
-    try:
-        broker.ping()
-    except (redis.RedisError, OSError):
+    if not broker_answers():
         return False
-    finally:
-        broker.close()
     for queue in queues:
         bell.ring(queue)
     return True

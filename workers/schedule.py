@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from web.payments.bell import DRAIN_TASK
+from web.payments.jobs import QUEUES
+
 TICK_SECONDS = 1.0  # a lost bell costs at most this much
 SILENCE_SECONDS = (
     5.0  # how often silent payments are looked for; each has its own times (operations/payments.py)
@@ -12,9 +17,12 @@ INBOX_SECONDS = 300.0
 BALANCE_SECONDS = 60.0  # each account has its own times (operations/balance.py)
 CLEAN_UP_SECONDS = 3600.0
 FIGURES_SECONDS = 15.0  # a minute's figures are as good as the last look into it
+# A canary to each queue, work or none: a worker that hears it notes so (tasks/relay.py), and a queue whose workers
+# live and hear nothing is seen before a customer waits in it.
+CANARY_SECONDS = 20.0
 LEDGERS_SECONDS = 300.0  # what has ended is not spent in between either: this only writes it down
 
-SCHEDULE = {
+SCHEDULE: dict[str, dict[str, Any]] = {
     "tick": {"task": "paydesk.tick", "schedule": TICK_SECONDS, "options": {"expires": TICK_SECONDS * 5}},
     "check-silent-payments": {
         "task": "paydesk.check_silent_payments",
@@ -70,6 +78,15 @@ SCHEDULE = {
         "task": "paydesk.forget_figures",
         "schedule": CLEAN_UP_SECONDS,
         "options": {"expires": CLEAN_UP_SECONDS},
+    },
+    **{
+        f"canary-{queue}": {
+            "task": DRAIN_TASK,
+            "kwargs": {"queue": queue},
+            "schedule": CANARY_SECONDS,
+            "options": {"expires": CANARY_SECONDS, "queue": queue},
+        }
+        for queue in QUEUES
     },
     "forget-done-jobs": {
         "task": "paydesk.forget_done_jobs",

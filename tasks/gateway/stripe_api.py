@@ -7,10 +7,12 @@ carry the raw body, with the client secret in it.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import functools
 import os
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any, NoReturn, TypeVar, cast
 
@@ -21,7 +23,7 @@ from django.conf import settings
 
 from tasks import limits
 from tasks.snapshots import UnknownShape
-from web.core import faultpoints
+from web.core import faultpoints, metrics, tracing
 from web.payments.crypto import unseal
 from web.payments.jobs import TryAgain
 from web.payments.models import StripeAccount
@@ -56,12 +58,18 @@ class _Limited(stripe.RequestsClient):
     def request(  # type: ignore[override]  # the SDK says str in one class and bytes in the other
         self, method: str, url: str, headers: Mapping[str, str] | None, post_data: Any = None, **options: Any
     ) -> tuple[bytes, int, Mapping[str, str]]:
-        call = limits.begin(self._budget, limits.endpoint_of(method, url))
-        try:
-            body, status, answered = super().request(method, url, headers, post_data, **options)
-        except stripe.APIConnectionError:
-            call.failed()
-            raise
+        endpoint = limits.endpoint_of(method, url)
+        call = limits.begin(self._budget, endpoint)
+        with tracing.span(f"stripe {endpoint}", kind="client") as span, _counted(endpoint) as outcome:
+            try:
+                body, status, answered = super().request(method, url, headers, post_data, **options)
+            except stripe.APIConnectionError:
+                call.failed()
+                raise
+            outcome.append(_outcome(status))
+            if span is not None:
+                span.set_attribute("http.response.status_code", status)
+                span.set_attribute("stripe.request_id", _header(answered, "Request-Id"))
         call.answered(
             status=status,
             limited_by=_header(answered, "Stripe-Rate-Limited-Reason"),
@@ -69,6 +77,25 @@ class _Limited(stripe.RequestsClient):
             is_replay=_header(answered, "Idempotent-Replayed") == "true",
         )
         return body, status, answered
+
+
+@contextlib.contextmanager
+def _counted(endpoint: str) -> Iterator[list[str]]:
+    """Count a call and time it; whoever makes it notes how it ended, or it had no answer."""
+    label = metrics.bounded("endpoint", endpoint)
+    outcome: list[str] = []
+    started = time.monotonic()
+    try:
+        yield outcome
+    finally:
+        metrics.STRIPE_CALL_SECONDS.labels(label).observe(time.monotonic() - started)
+        metrics.STRIPE_CALLS.labels(label, outcome[0] if outcome else "no_answer").inc()
+
+
+def _outcome(status: int) -> str:
+    if status == 429:
+        return "limited"
+    return "error" if status >= 500 else "refused" if status >= 400 else "ok"
 
 
 @functools.lru_cache(maxsize=256)

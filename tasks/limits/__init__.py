@@ -23,6 +23,7 @@ from django.utils import timezone
 from tasks.limits.rules import Admission, Ask, Opened, Verdict
 from tasks.limits.shared import Limits
 from tasks.tally import tally
+from web.core import metrics
 from web.payments.jobs import PERSON_WAITS, TryAgain
 from web.payments.models import StripeAccount
 from web.payments.operations import accounts
@@ -140,6 +141,7 @@ class Call:
 
 def _tell(budget: Budget, opened: Opened) -> None:
     if opened.is_new:
+        metrics.BREAKERS_OPENED.inc()
         log.error("breaker.opened", account=budget.key, seconds=round(opened.seconds, 1))
         accounts.note_silence(stripe_account_id=budget.row_id, since=timezone.now())
 
@@ -159,10 +161,12 @@ def begin(budget: Budget, endpoint: str) -> Call:
         if admission.verdict is Verdict.OPEN:
             caller.excuse = Excuse("stripe_unavailable", admission.seconds)
             tally.call(budget.row_id, turned_away=1)
+            metrics.STRIPE_TURNED_AWAY.labels("stripe_unavailable").inc()
             raise TurnedAway("stripe_unavailable")
         if admission.seconds > left:
             caller.excuse = Excuse("over_budget", admission.seconds)
             tally.call(budget.row_id, turned_away=1)
+            metrics.STRIPE_TURNED_AWAY.labels("over_budget").inc()
             raise TurnedAway("over_budget")
         time.sleep(admission.seconds)
 

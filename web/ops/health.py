@@ -1,6 +1,6 @@
 """What a web process needs, and whether it is there: asked by `/readyz`.
 
-Without the database, or with a schema older than the code, nothing can be served. Without Redis sales go on:
+Without the database, or with a schema older than the code, nothing can be served. Without Redis or broker sales go on:
 jobs are rows, and a tick finds them when the bell does not ring; that is `degraded`, not down.
 """
 
@@ -15,6 +15,7 @@ from django.db import DatabaseError, connection
 from django.db.migrations.loader import MigrationLoader
 from django.utils import timezone
 
+from web.payments.bell import broker_answers
 from web.payments.queries.pulses import silent_queues
 
 log = structlog.get_logger(__name__)
@@ -32,6 +33,7 @@ class Readiness:
     database: str
     migrations: str
     redis: str
+    broker: str = "unknown"
     queues: str = "unknown"
 
     @property
@@ -40,13 +42,14 @@ class Readiness:
 
     def as_json(self) -> dict[str, str]:
         """Give the body of `/readyz`."""
-        is_whole = self.redis == "ok" and self.queues == "ok"
+        is_whole = self.redis == self.broker == self.queues == "ok"
         status = "unavailable" if not self.can_serve else "ok" if is_whole else "degraded"
         return {
             "status": status,
             "database": self.database,
             "migrations": self.migrations,
             "redis": self.redis,
+            "broker": self.broker,
             "queues": self.queues,
         }
 
@@ -59,6 +62,7 @@ def readiness() -> Readiness:
         database=database,
         migrations=migrations,
         redis=redis_state(),
+        broker=broker_state(),
         queues=queues_state() if migrations == "ok" else "unknown",
     )
 
@@ -111,3 +115,10 @@ def redis_state() -> str:
     finally:
         client.close()
     return "ok"
+
+
+def broker_state() -> str:
+    """Say `ok` when the broker takes a connection, else `away`; it may be Redis, or another."""
+    if settings.CELERY_BROKER_URL == settings.REDIS_URL:
+        return redis_state()
+    return "ok" if broker_answers() else "away"

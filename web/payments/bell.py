@@ -10,11 +10,14 @@ from __future__ import annotations
 import os
 import threading
 import time
+from typing import Any
 
 import structlog
 from celery import Celery
 from django.conf import settings
 from django.db import transaction
+
+from web.core import metrics
 
 COALESCE_SECONDS = 0.05  # one bell per queue, process and 50 ms: a burst of sales needs no burst of bells
 QUIET_AFTER_FAILURE_SECONDS = 1.0  # the broker is away: the tick will ring; do not hammer it
@@ -36,6 +39,22 @@ def producer() -> Celery:
         broker_pool_limit=1,
     )
     return app
+
+
+def broker_answers() -> bool:
+    """Return whether the broker, of whatever kind, lets us in and opens a channel, within a second or two."""
+    app = producer()
+    try:
+        with app.connection_for_write() as opened:
+            opened.ensure_connection(max_retries=1, interval_start=0, interval_step=0, timeout=2)
+            channel: Any = opened.channel()
+            channel.close()
+    except Exception as error:  # noqa: BLE001 - whatever the broker's client raises, it does not answer
+        log.warning("broker.away", error=type(error).__name__)
+        return False
+    finally:
+        app.close()
+    return True
 
 
 class Bell:
@@ -87,9 +106,11 @@ class Bell:
                         retry=False,
                     )
                 self._publishing = False
+                metrics.BELLS.labels("rung").inc(len(queues))
                 time.sleep(COALESCE_SECONDS)
             except Exception as error:  # noqa: BLE001 - whatever the broker's client raises, the tick re-rings
                 self._publishing = False
+                metrics.BELLS.labels("lost").inc(len(queues))
                 log.warning("bell.lost", queues=sorted(queues), error=type(error).__name__)
                 time.sleep(QUIET_AFTER_FAILURE_SECONDS)
 

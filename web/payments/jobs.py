@@ -11,10 +11,12 @@ import json
 import uuid
 from dataclasses import dataclass, field
 
+import structlog
 from django.db import connection, transaction
 from django.db.models import CharField, OuterRef, QuerySet, Value
 from django.db.models.functions import Cast, Concat
 
+from web.core import tracing
 from web.payments import locks
 from web.payments.bell import ring_on_commit
 from web.payments.models import Job, Payment, StripeAccount
@@ -122,6 +124,9 @@ class Lease:
     account_id: int | None = None
     priority: int = PERSON_WAITS
     put_offs: int = 0  # so far, through no fault of the job's
+    due_at: datetime.datetime | None = None
+    request_id: str = ""  # of the request that asked for it, for whoever reads the logs
+    traceparent: str = ""  # the same for traces, in W3C's words
 
 
 class LeaseLost(Exception):
@@ -167,8 +172,8 @@ def enqueue(
             """
             INSERT INTO payments_job (public_id, name, queue, business_id, account_id, arguments, dedup_key,
                                       priority, state, attempts, put_offs, due_at, fence, worker, last_error,
-                                      created_at)
-            VALUES (%s, %s, %s, %s, %s, %s, %s, %s, 'waiting', 0, 0, %s, 0, '', '', %s)
+                                      request_id, traceparent, created_at)
+            VALUES (%s, %s, %s, %s, %s, %s, %s, %s, 'waiting', 0, 0, %s, 0, '', '', %s, %s, %s)
             ON CONFLICT (name, dedup_key) WHERE state = 'waiting' AND dedup_key IS NOT NULL
             DO UPDATE SET due_at = CASE WHEN payments_job.attempts + payments_job.put_offs > 0
                                         THEN payments_job.due_at
@@ -186,6 +191,8 @@ def enqueue(
                 dedup_key,
                 priority,
                 due_at or now,
+                str(structlog.contextvars.get_contextvars().get("request_id", "")),
+                tracing.traceparent(),
                 now,
             ],
         )

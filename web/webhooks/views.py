@@ -17,6 +17,7 @@ from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
+from web.core import metrics
 from web.core.tenancy import any_host
 from web.payments.crypto import unseal
 from web.payments.models import StripeAccount, WebhookSecret
@@ -45,6 +46,7 @@ def stripe_webhook(request: HttpRequest, token: uuid.UUID) -> HttpResponse:
     except BadEvent as error:
         return _refused("bad_event", str(error))
     is_new = inbox.store(account_id=account_id, event=event, now=timezone.now())
+    metrics.WEBHOOKS.labels("stored" if is_new else "repeated").inc()
     log.info(
         "webhook.stored" if is_new else "webhook.repeated", event_id=event.event_id, type=event.event_type
     )
@@ -52,6 +54,7 @@ def stripe_webhook(request: HttpRequest, token: uuid.UUID) -> HttpResponse:
 
 
 def _refused(code: str, message: str) -> HttpResponse:
+    metrics.WEBHOOKS.labels(code).inc()
     log.warning("webhook.refused", code=code, reason=message)
     return JsonResponse({"error": {"code": code, "message": message}}, status=400)
 

@@ -30,6 +30,7 @@ def test_readyz_when_everything_is_there() -> None:
         "database": "ok",
         "migrations": "ok",
         "redis": "ok",
+        "broker": "ok",
         "queues": "ok",
     }
 
@@ -43,6 +44,7 @@ def test_without_redis_sales_go_on(settings: Settings) -> None:
         "database": "ok",
         "migrations": "ok",
         "redis": "away",
+        "broker": "ok",
         "queues": "ok",
     }
 
@@ -57,6 +59,7 @@ def test_a_schema_older_than_the_code_is_not_ready() -> None:
         "database": "ok",
         "migrations": "pending",
         "redis": "ok",
+        "broker": "ok",
         "queues": "unknown",
     }
 
@@ -77,6 +80,7 @@ def test_without_the_database_it_is_not_ready(monkeypatch: pytest.MonkeyPatch) -
         "database": "away",
         "migrations": "unknown",
         "redis": "ok",
+        "broker": "ok",
         "queues": "unknown",
     }
 

@@ -1,9 +1,27 @@
-"""How long rows are kept, and what finds the old ones."""
+"""What a job carries on of the request that asked for it."""
 
-from django.db import migrations
+from django.db import migrations, models
+
+import web.core.tracing
 
 
 class Migration(migrations.Migration):
     dependencies = [("payments", "0009_on_call")]
 
-    operations = []
+    operations = [
+        migrations.AddField(
+            model_name="job",
+            name="request_id",
+            field=models.CharField(blank=True, db_default="", default="", max_length=64),
+        ),
+        migrations.AddField(
+            model_name="job",
+            name="traceparent",
+            field=models.CharField(blank=True, db_default="", default="", max_length=55),
+        ),
+        migrations.AddField(
+            model_name="payment",
+            name="traceparent",
+            field=models.CharField(blank=True, db_default="", default=web.core.tracing.traceparent, max_length=55),
+        ),
+    ]

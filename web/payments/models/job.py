@@ -40,6 +40,9 @@ class Job(models.Model):
     fence = models.BigIntegerField(default=0)  # grows with each claim; an older holder can write no more
     worker = models.CharField(max_length=100, blank=True)
     last_error = models.CharField(max_length=300, blank=True)
+    # Of the request that asked for it: what its run logs and traces carries them on.
+    request_id = models.CharField(max_length=64, blank=True, default="", db_default="")
+    traceparent = models.CharField(max_length=55, blank=True, default="", db_default="")
     created_at = models.DateTimeField()
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)

@@ -8,6 +8,7 @@ from django.db import models
 from django.db.models import F, Q, Value
 from django.utils.translation import gettext_lazy as _
 
+from web.core import tracing
 from web.core.models import Business, Profile
 from web.payments.models.base import currency_field, is_lower_case_currency, minor_field
 from web.payments.models.order import Order
@@ -105,6 +106,8 @@ class Payment(models.Model):
     # Service credits only: how many, and for what ([[line, pieces], …], lines as the frozen quote counts them).
     credits = models.PositiveIntegerField(default=0, db_default=0)
     covers = models.JSONField(default=list, db_default=Value([], models.JSONField()))
+    # Of the request that asked for it: what a webhook leads to, hours later, belongs to the same trace.
+    traceparent = models.CharField(max_length=55, blank=True, default=tracing.traceparent, db_default="")
     created_at = models.DateTimeField()
 
     class Meta:

@@ -97,11 +97,11 @@ WITH RECURSIVE hop(business_id, step, wrapped) AS (
         leased_until = %(now)s + make_interval(secs => (%(leases)s::jsonb ->> job.name)::double precision)
     FROM locked WHERE job.id = locked.id
     RETURNING job.id, job.public_id, job.name, job.arguments::text, job.fence, job.attempts, job.business_id,
-              job.account_id, job.priority, job.put_offs
+              job.account_id, job.priority, job.put_offs, job.due_at, job.request_id, job.traceparent
 )
 SELECT taken.*, NULL::bigint FROM taken
 UNION ALL
-SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
        (SELECT business_id FROM hop ORDER BY step DESC LIMIT 1)
 """
 
@@ -209,15 +209,15 @@ def put_off(
     now: datetime.datetime,
     counts: bool = True,
     due_at: datetime.datetime | None = None,
-) -> None:
-    """Let the job wait for another try, or bury it when it has had all its tries.
+) -> bool:
+    """Let the job wait for another try, or bury it when it has had all its tries; return whether it waits.
 
     What is no fault of the job's (`counts=False`: Stripe's budget is used up, Stripe is away) takes no try
     away, however often it happens.
     """
     if counts and lease.attempts >= lease.kind.max_attempts:
         bury(lease, error=error, now=now)
-        return
+        return False
     held = Job.objects.filter(id=lease.job_id, fence=lease.fence, state=Job.State.RUNNING)
     excused = {} if counts else {"attempts": F("attempts") - 1, "put_offs": F("put_offs") + 1}
     try:
@@ -236,6 +236,7 @@ def put_off(
             leased_until=None,
             last_error=f"joined a newer job: {error}"[:300],
         )
+    return True
 
 
 def bury(lease: Lease, *, error: str, now: datetime.datetime) -> None:

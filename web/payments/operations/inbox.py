@@ -13,7 +13,7 @@ import orjson
 import structlog
 from django.db import DatabaseError, connection, transaction
 
-from web.core import faultpoints
+from web.core import faultpoints, metrics, tracing
 from web.payments import history, locks
 from web.payments.bell import bell
 from web.payments.jobs import Queue
@@ -168,6 +168,7 @@ class _Work:
     event: InboxEvent
     told: object | Exception | None
     sale: uuid.UUID | None = None
+    traceparent: str = ""  # of the payment that it is about: what the event leads to belongs to the click
 
     @property
     def group(self) -> str:
@@ -204,6 +205,9 @@ def apply_batch(*, interpret: Interpreter, now: datetime.datetime, limit: int = 
     InboxEvent.objects.bulk_update(
         events, ["state", "tries", "due_at", "error", "settled_at", "payment"], batch_size=BATCH
     )
+    for event in events:
+        if event.settled_at is not None:
+            metrics.WEBHOOK_LAG_SECONDS.observe((event.settled_at - event.received_at).total_seconds())
     return len(events)
 
 
@@ -239,7 +243,9 @@ def _interpreted(event: InboxEvent, interpret: Interpreter) -> _Work:
         payment = None if told is None else ROADS[type(told)].find(account_id=event.account_id, snapshot=told)
     except Exception as error:  # noqa: BLE001 - an odd shape must not hold up the batch
         return _Work(event, error)
-    return _Work(event, told, sale=payment.cart_reference if payment else None)
+    if payment is None:
+        return _Work(event, told)
+    return _Work(event, told, sale=payment.cart_reference, traceparent=payment.traceparent)
 
 
 def _apply(one: _Work, *, now: datetime.datetime) -> None:
@@ -248,7 +254,11 @@ def _apply(one: _Work, *, now: datetime.datetime) -> None:
         raise told
     changed = None
     if told is not None:
-        changed = ROADS[type(told)].apply(account_id=event.account_id, snapshot=told, now=now)
+        with (
+            structlog.contextvars.bound_contextvars(event_id=event.event_id),
+            tracing.span(f"event {event.event_type}", parent=one.traceparent, event_id=event.event_id),
+        ):
+            changed = ROADS[type(told)].apply(account_id=event.account_id, snapshot=told, now=now)
     event.settled_at, event.error = now, ""
     event.state = InboxEvent.State.IGNORED if changed is None else InboxEvent.State.APPLIED
     event.payment = payment = changed if isinstance(changed, Payment) else None

@@ -66,6 +66,34 @@ def silent_of(*, worker: str, now: datetime.datetime) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True)
+class Hearing:
+    """Who serves a queue, and for how long nobody has heard a bell there or taken a job; None: nobody ever did."""
+
+    queue: str
+    consumers: int
+    unheard_seconds: float | None
+
+
+def hearing(*, now: datetime.datetime) -> list[Hearing]:
+    """Return of every queue how well its workers hear. A canary rings in each (workers/schedule.py)."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT queue,
+                   (SELECT count(*) FROM payments_workerpulse AS pulse
+                    WHERE pulse.queue = served.queue AND seen_at > %(alive)s),
+                   extract(epoch FROM %(now)s - greatest(
+                       (SELECT max(drained_at) FROM payments_workerpulse AS pulse WHERE pulse.queue = served.queue),
+                       (SELECT max(started_at) FROM payments_job AS job
+                        WHERE job.queue = served.queue AND job.state = 'running')))::double precision
+            FROM unnest(%(queues)s::text[]) AS served(queue)
+            """,
+            {"now": now, "alive": now - ALIVE_WITHIN, "queues": list(QUEUES)},
+        )
+        return [Hearing(*row) for row in cursor.fetchall()]
+
+
+@dataclass(frozen=True, slots=True)
 class Worker:
     """A worker as its pulses show it, with what it has in hand.
 

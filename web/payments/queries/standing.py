@@ -9,13 +9,15 @@ import datetime
 from dataclasses import dataclass
 
 from django.db import connection
-from django.db.models import Count, Min, Sum
+from django.db.models import Count, Min, Q, Sum
 
-from web.payments.models import Drift, Payment, Refund
+from web.payments.models import Drift, HeldReason, Payment, ReaderAction, Refund
 from web.payments.money import Money
 from web.payments.states import OURS_TO_MOVE, REFUND_UNDER_WAY
 
 STUCK_AFTER = datetime.timedelta(minutes=5)  # a worker takes seconds, Stripe's own hiccups a minute or two
+# Looked at every few seconds; after its deadline it is cancelled, which takes seconds too.
+READER_STUCK_AFTER = datetime.timedelta(minutes=2)
 MOST_COUNTED = 100_000
 MOST_SHOWN = 50
 
@@ -116,3 +118,17 @@ def drift() -> list[AtRisk]:
         .order_by("currency")
     )
     return [AtRisk(number, Money(minor, currency), oldest) for currency, number, minor, oldest in rows]
+
+
+def paid_twice() -> int:
+    """Count sales with a second success that is still held: nobody may be left paying twice. One query."""
+    return Payment.objects.filter(
+        state="held", is_released=False, held_reason=HeldReason.SECOND_SUCCESS
+    ).count()
+
+
+def stuck_readers(*, now: datetime.datetime) -> int:
+    """Count places at readers that nobody looks at although it is time, or that outlive their deadline. One query."""
+    late = now - READER_STUCK_AFTER
+    rows = ReaderAction.objects.filter(next_poll_at__isnull=False)
+    return rows.filter(Q(next_poll_at__lt=late) | Q(deadline_at__lt=late)).count()
