@@ -22,17 +22,30 @@ _numbers = itertools.count(1)
 def succeed(payment: Payment, *, amount: Money | None = None) -> Payment:
     """Let Stripe say that a payment was paid."""
     paid = amount or Money(payment.amount_minor, payment.currency)
-    snapshot = IntentSnapshot(
-        intent_id=payment.intent_id or f"pi_{next(_numbers)}",
-        state=PaymentState.SUCCEEDED,
+    return told(
+        payment,
+        PaymentState.SUCCEEDED,
         amount=paid,
         amount_received=paid,
-        source=Source.READ,
-        occurred_at=timezone.now(),
-        payment_public_id=str(payment.public_id),
         charge_id=f"ch_{next(_numbers)}",
         card_brand="visa",
         card_last4="4242",
+    )
+
+
+def told(payment: Payment, state: PaymentState, **facts: Any) -> Payment:
+    """Let Stripe say where a payment is; nothing has come in yet unless the facts say so."""
+    given: dict[str, Any] = {
+        "amount": Money(payment.amount_minor, payment.currency),
+        "amount_received": Money(0, payment.currency),
+    }
+    snapshot = IntentSnapshot(
+        intent_id=payment.intent_id or f"pi_{next(_numbers)}",
+        state=state,
+        source=Source.READ,
+        occurred_at=timezone.now(),
+        payment_public_id=str(payment.public_id),
+        **(given | facts),
     )
     assert payment.account_id is not None
     settling.settle(account_id=payment.account_id, snapshot=snapshot, now=timezone.now())

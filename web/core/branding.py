@@ -11,6 +11,7 @@ import re
 
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
+from django.views.decorators.http import require_safe
 
 from web.core.models import Business
 
@@ -128,6 +129,7 @@ def stylesheet_url(business: Business) -> str:
     return f"{reverse('branding')}?v={version(business)}"
 
 
+@require_safe
 def branding(request: HttpRequest) -> HttpResponse:
     """Serve /branding.css."""
     business: Business = request.business  # type: ignore[attr-defined]

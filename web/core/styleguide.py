@@ -9,6 +9,7 @@ from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.views.decorators.http import require_safe
 
 from web.core.tenancy import any_host
 
@@ -35,6 +36,7 @@ class SampleForm(forms.Form):
 
 
 @any_host
+@require_safe
 def styleguide(request: HttpRequest) -> HttpResponse:
     """Show the gallery; `?errors` shows the form as it comes back."""
     form = SampleForm({"email": "not an address"}) if "errors" in request.GET else SampleForm()
