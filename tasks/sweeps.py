@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import datetime
-
+import structlog
 from celery import shared_task
 from django.utils import timezone
 
-from web.payments.operations import backlog, balance, intents, ledgers, refund_moves, tenders
+from web.payments.operations import balance, intents, keeping, ledgers, refund_moves, tenders
 
 SWEEP_BATCH = 100
-DONE_JOBS_ARE_KEPT = datetime.timedelta(days=7)  # long enough to ask what happened last week
-FORGET_BATCH = 1000
+
+log = structlog.get_logger(__name__)
 
 
 @shared_task(name="paydesk.check_silent_payments")
@@ -42,9 +41,9 @@ def bring_in_balances(**_: object) -> None:
     balance.request_imports(now=timezone.now())
 
 
-@shared_task(name="paydesk.forget_done_jobs")
-def forget_done_jobs(**_: object) -> None:
-    """Delete jobs that were done a week ago; what they did is in the history of payments."""
-    before = timezone.now() - DONE_JOBS_ARE_KEPT
-    while backlog.forget_done(before=before, limit=FORGET_BATCH) == FORGET_BATCH:
-        pass
+@shared_task(name="paydesk.forget_old")
+def forget_old(**_: object) -> None:
+    """Let go of what is past its time (operations/keeping.py says what, and why so late)."""
+    gone = {name: number for name, number in keeping.forget_all(now=timezone.now()).items() if number}
+    if gone:
+        log.info("retention.gone", **gone)

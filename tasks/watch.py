@@ -34,13 +34,11 @@ def watch_accounts(**_: object) -> None:
 
 @shared_task(name="paydesk.review_inbox")
 def review_inbox(**_: object) -> None:
-    """Say aloud that events were given up or wait for too long; forget those that Stripe cannot send again."""
+    """Say aloud that events were given up or wait for too long."""
     now = timezone.now()
     stuck = inbox.stuck(now=now)
     if stuck:
         log.error("inbox.stuck", dead=stuck.dead, waiting=stuck.waiting)
-    while inbox.forget(now=now) == inbox.FORGET_BATCH:
-        pass
 
 
 @shared_task(name="paydesk.review_attempts")

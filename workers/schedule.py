@@ -88,8 +88,8 @@ SCHEDULE: dict[str, dict[str, Any]] = {
         }
         for queue in QUEUES
     },
-    "forget-done-jobs": {
-        "task": "paydesk.forget_done_jobs",
+    "forget-old": {
+        "task": "paydesk.forget_old",
         "schedule": CLEAN_UP_SECONDS,
         "options": {"expires": CLEAN_UP_SECONDS},
     },

@@ -145,19 +145,6 @@ def test_asking_again_does_not_cut_a_back_off_short() -> None:
 
 
 @pytest.mark.django_db
-def test_done_jobs_are_forgotten_and_dead_ones_are_not() -> None:
-    business = BusinessFactory.create()
-    for _ in range(3):
-        put(business)
-    done, dead, _running = take(limit=3)
-    jobs.complete(done, now=NOW)
-    backlog.bury(dead, error="Boom", now=NOW)
-    assert backlog.forget_done(before=NOW, limit=10) == 0
-    assert backlog.forget_done(before=NOW + datetime.timedelta(seconds=1), limit=10) == 1
-    assert sorted(Job.objects.values_list("state", flat=True)) == ["dead", "running"]
-
-
-@pytest.mark.django_db
 def test_priority_goes_first_within_a_business() -> None:
     business = BusinessFactory.create()
     put(business, priority=jobs.NOBODY_WAITS)

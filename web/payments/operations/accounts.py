@@ -17,7 +17,8 @@ from web.core.models import Business
 from web.payments.crypto import seal
 from web.payments.errors import Kind, Refusal
 from web.payments.jobs import VERIFY_ACCOUNT, enqueue_for_account
-from web.payments.models import InboxEvent, PaymentSettings, StripeAccount, WebhookSecret
+from web.payments.models import AuditEntry, InboxEvent, PaymentSettings, StripeAccount, WebhookSecret
+from web.payments.operations import audit
 
 _PUBLISHABLE = re.compile(r"pk_(test|live)_[A-Za-z0-9_]{4,240}")
 _SECRET = re.compile(r"(sk|rk)_(test|live)_[A-Za-z0-9_]{4,240}")
@@ -145,6 +146,23 @@ def add_webhook_secret(*, business: Business, secret: str, now: datetime.datetim
     return WebhookSecret.objects.create(
         account=account, secret_sealed=seal(secret), secret_hint=secret[-4:], created_at=now
     )
+
+
+@transaction.atomic
+def end_old_webhook_secrets(*, business: Business, actor: str, now: datetime.datetime) -> int:
+    """End the signing secrets that a newer one has replaced, at once: one of them leaked. Returns how many."""
+    replaced = WebhookSecret.objects.filter(account__business=business, expires_at__gt=now)
+    ended = replaced.update(expires_at=now)
+    if ended:
+        audit.record(
+            AuditEntry.Action.SETTINGS_CHANGED,
+            business_id=business.id,
+            actor=actor,
+            now=now,
+            subject="webhook secrets",
+            changes={"ended": ended},
+        )
+    return ended
 
 
 def note_silence(*, stripe_account_id: int, since: datetime.datetime | None) -> None:

@@ -246,13 +246,6 @@ def bury(lease: Lease, *, error: str, now: datetime.datetime) -> None:
     )
 
 
-def forget_done(*, before: datetime.datetime, limit: int) -> int:
-    """Delete jobs that were done before a time, some at once; return how many. Dead ones stay."""
-    old = Job.objects.filter(state=Job.State.DONE, finished_at__lt=before).order_by("finished_at")
-    deleted, _by_model = Job.objects.filter(id__in=list(old.values_list("id", flat=True)[:limit])).delete()
-    return deleted
-
-
 def replay(*, now: datetime.datetime, name: str | None = None, job_ids: list[int] | None = None) -> int:
     """Let dead jobs wait again, with their tries counted anew; return how many. One by one: twins are joined."""
     dead = Job.objects.filter(state=Job.State.DEAD)

@@ -34,8 +34,6 @@ _OLDEST_EVENT = datetime.datetime(2011, 1, 1, tzinfo=datetime.UTC)  # Stripe's f
 BATCH = 50  # events a transaction: one commit for many, and locks held for well under a second
 MAX_TRIES = 10
 STUCK_AFTER = datetime.timedelta(minutes=5)  # a worker takes seconds
-KEPT = datetime.timedelta(days=35)  # Stripe sends again for three days, and lists for thirty
-FORGET_BATCH = 1000
 FIRST_RETRY_SECONDS = 2
 
 log = structlog.get_logger(__name__)
@@ -318,13 +316,3 @@ def stuck(*, now: datetime.datetime) -> Stuck:
     """Count what should have been applied by now and is not."""
     old = InboxEvent.objects.filter(state=InboxEvent.State.RECEIVED, due_at__lt=now - STUCK_AFTER)
     return Stuck(InboxEvent.objects.filter(state=InboxEvent.State.DEAD).count(), old.count())
-
-
-def forget(*, now: datetime.datetime) -> int:
-    """Delete some events that were applied and that Stripe can neither send nor list again; return how many."""
-    settled = [InboxEvent.State.APPLIED, InboxEvent.State.IGNORED]
-    old = InboxEvent.objects.filter(received_at__lt=now - KEPT, state__in=settled).order_by("received_at")
-    deleted, _by_model = InboxEvent.objects.filter(
-        id__in=list(old.values_list("id", flat=True)[:FORGET_BATCH])
-    ).delete()
-    return deleted

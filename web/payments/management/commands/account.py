@@ -6,9 +6,12 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
 
 from web.core.models import Business
 from web.payments.models import StripeAccount
+from web.payments.operations import accounts
+from web.payments.operations.audit import COMMAND
 
 
 class Command(BaseCommand):
@@ -16,11 +19,19 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("business_id", type=int)
+        parser.add_argument(
+            "--end-old-webhook-secrets",
+            action="store_true",
+            help="end those that a newer one replaced now, not after a day: one of them leaked",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         business = Business.objects.filter(business_id=options["business_id"]).first()
         if business is None:
             raise CommandError(f"There is no business {options['business_id']}.")
+        if options["end_old_webhook_secrets"]:
+            ended = accounts.end_old_webhook_secrets(business=business, actor=COMMAND, now=timezone.now())
+            self.stdout.write(f"{ended} old webhook secrets are not accepted any more.")
         for account in StripeAccount.objects.filter(business=business).order_by("id"):
             state = StripeAccount.State(account.state).label
             problem = f": {account.problem}" if account.problem else ""
