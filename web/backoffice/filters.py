@@ -18,6 +18,7 @@ STATUSES = (
     (Status.PAID, _("Paid")),
     (Status.PARTLY_REFUNDED, _("Partly refunded")),
     (Status.REFUNDED, _("Refunded")),
+    (Status.DISPUTED, _("Disputed")),
 )
 
 
@@ -32,6 +33,7 @@ class PurchaseFilters(forms.Form):
     status = forms.ChoiceField(label=_("Status"), required=False)
     staff = forms.ChoiceField(label=_("Sold by"), required=False)
     location = forms.ChoiceField(label=_("Location"), required=False)
+    reader = forms.ChoiceField(label=_("Card reader"), required=False)
 
     def __init__(self, data: QueryDict, choices: Choices, **kwargs: Any) -> None:
         super().__init__(data, auto_id="filter-%s", **kwargs)
@@ -41,6 +43,10 @@ class PurchaseFilters(forms.Form):
         self._offer("status", [*nothing, *STATUSES])
         self._offer("staff", [*nothing, *((str(person.id), person.name) for person in choices.staff)])
         self._offer("location", [*nothing, *((str(place.id), place.name) for place in choices.locations)])
+        if choices.readers:
+            self._offer("reader", [*nothing, *((str(one.id), one.label) for one in choices.readers)])
+        else:
+            del self.fields["reader"]
 
     def _offer(self, name: str, choices: list[Any]) -> None:
         field = self.fields[name]
@@ -69,6 +75,7 @@ class PurchaseFilters(forms.Form):
             status=given.get("status", ""),
             staff_id=int(given["staff"]) if given.get("staff") else None,
             location_id=int(given["location"]) if given.get("location") else None,
+            reader_id=int(given["reader"]) if given.get("reader") else None,
         )
 
     @property

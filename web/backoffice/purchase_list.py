@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from django.http import HttpResponse, StreamingHttpResponse
 from django.shortcuts import render
@@ -38,13 +39,13 @@ def purchase_list(request: MemberRequest) -> HttpResponse:
     context = {
         "form": form,
         "page": page,
-        "rows": [(order, status_of(order)) for order in page.orders],
+        "rows": [row_of(order) for order in page.orders],
         "is_narrowed": bool(filters),
         "query": f"{asked.urlencode()}&" if asked else "",
         "attention": purchases.attention(request.business, now=timezone.now())
         if is_first and not filters
         else None,
-        "totals": finding.totals(request.business, filters) if "totals" in request.GET else None,
+        **(_sums(request.business, form, filters) if "totals" in request.GET else {"totals": None}),
     }
     # A refused filter narrows nothing, and the page says so beside it.
     response = render(request, "backoffice/purchases.html", context)
@@ -57,10 +58,18 @@ def purchase_list(request: MemberRequest) -> HttpResponse:
 def totals(request: MemberRequest) -> HttpResponse:
     """Draw what the filtered orders come to, by itself: the list does not wait for it."""
     form = PurchaseFilters(request.GET, finding.choices(request.business))
-    context = {"totals": finding.totals(request.business, form.filters(request.business))}
+    context = _sums(request.business, form, form.filters(request.business))
     response = render(request, "backoffice/_totals.html", context)
     response["Cache-Control"] = "private, no-cache"
     return response
+
+
+def _sums(business: Business, form: PurchaseFilters, filters: Filters) -> dict[str, object]:
+    has_readers = "reader" in form.fields
+    return {
+        "totals": finding.totals(business, filters),
+        "on_readers": finding.on_readers(business, filters) if has_readers else [],
+    }
 
 
 @require_safe
@@ -82,15 +91,45 @@ def export(request: MemberRequest) -> StreamingHttpResponse:
     return csv_files.response(name, _header(), _rows(request.business, filters))
 
 
-def status_of(order: Order) -> tuple[str, Money]:
-    """Return an order's status and what was given back, from the payments that are at hand."""
+@dataclass(frozen=True, slots=True)
+class Row:
+    """An order as the list shows it: what became of its money, from the payments that are at hand."""
+
+    order: Order
+    status: str
+    refunded: Money
+    disputed: Money  # taken by disputes, so far
+    is_disputed: bool
+    dispute_kind: str  # of its badge: one that was won is no alarm
+
+    @property
+    def gone(self) -> Money:
+        """What went back or was taken away."""
+        return self.refunded + self.disputed
+
+    @property
+    def net(self) -> Money:
+        return Money(self.order.total_minor, self.order.currency) - self.gone
+
+
+def row_of(order: Order) -> Row:
+    """Return an order with what was given back, and what a dispute took."""
     payments = order.payments.all()
     received = sum(payment.amount_received_minor for payment in payments)
     refunded = sum(payment.refunded_minor for payment in payments)
     status = Status.PAID
     if refunded:
         status = Status.REFUNDED if refunded >= received else Status.PARTLY_REFUNDED
-    return status, Money(refunded, order.currency)
+    disputes = [dispute for payment in payments for dispute in payment.disputes.all()]
+    taken = sum(dispute.taken_minor for dispute in disputes if dispute.currency == order.currency)
+    return Row(
+        order=order,
+        status=status,
+        refunded=Money(refunded, order.currency),
+        disputed=Money(taken, order.currency),
+        is_disputed=bool(disputes),
+        dispute_kind="failed" if any(one.is_open or one.taken_minor for one in disputes) else "",
+    )
 
 
 def _header() -> list[str]:
@@ -114,6 +153,7 @@ def _header() -> list[str]:
         _("Tip"),
         _("Total"),
         _("Refunded"),
+        _("Disputed"),
         _("Net"),
         _("Stripe payments"),
     ]
@@ -137,7 +177,7 @@ def _written(
     zone = timezone.get_current_timezone()
     for order in finding.every(business, filters):
         lines, payments = order.lines.all(), order.payments.all()
-        status, refunded = status_of(order)
+        row = row_of(order)
 
         def amount(minor: int, currency: str = order.currency) -> csv_files.Cell:
             return Money(minor, currency).major()
@@ -153,7 +193,7 @@ def _written(
             ", ".join(dict.fromkeys(methods.get(one.method, one.method) for one in payments)),
             ", ".join(f"{one.card_brand} {one.card_last4}" for one in payments if one.card_last4),
             order.created_by.name if order.created_by else "",
-            statuses[status],
+            statuses[row.status],
             order.currency.upper(),
             amount(order.subtotal_minor),
             amount(-order.discount_minor),
@@ -161,7 +201,8 @@ def _written(
             amount(order.additional_tax_minor),
             amount(order.tip_minor),
             amount(order.total_minor),
-            amount(-refunded.amount),
-            amount(order.total_minor - refunded.amount),
+            amount(-row.refunded.amount),
+            amount(-row.disputed.amount),
+            amount(row.net.amount),
             ", ".join(one.intent_id for one in payments if one.intent_id),
         ]

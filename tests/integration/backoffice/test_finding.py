@@ -19,7 +19,7 @@ from tests.shop import Shop, given_back
 from web.backoffice.csv_files import safe
 from web.core.models import Business, Profile
 from web.payments.management.commands.generate_orders import generate
-from web.payments.models import AuditEntry, Method, Order, OrderLine, Payment
+from web.payments.models import AuditEntry, Dispute, Method, Order, OrderLine, Payment, Reader
 from web.payments.operations import desk
 from web.payments.queries import finding
 from web.payments.queries.finding import Filters, Key
@@ -66,6 +66,32 @@ def paid_by_card(shop: Shop, order: Order, **changes: Any) -> Payment:
     }
     order.payments.update(**{**facts, **changes})
     return order.payments.get()
+
+
+def reader(shop: Shop, label: str) -> Reader:
+    return Reader.objects.create(
+        business=shop.business, account=shop.account, location=shop.location, label=label, created_at=timezone.now()
+    )  # fmt: skip
+
+
+def disputed(payment: Payment, **facts: Any) -> Dispute:
+    now = timezone.now()
+    return Dispute.objects.create(
+        **{
+            "business": payment.business,
+            "account": payment.account,
+            "payment": payment,
+            "stripe_dispute_id": f"dp_{payment.id}",
+            "charge_id": payment.charge_id,
+            "amount_minor": payment.amount_minor,
+            "currency": payment.currency,
+            "status": "needs_response",
+            "taken_minor": payment.amount_minor,
+            "snapshot_at": now,
+            "opened_at": now,
+            **facts,
+        }
+    )
 
 
 def numbers(response: Any) -> list[str]:
@@ -154,6 +180,9 @@ def test_filters(staff: Client, shop: Shop, business: Business) -> None:
     given_back(paid_by_card(shop, early), 3600)
     paid_part = sold(shop, created_at=datetime(2026, 4, 1, tzinfo=UTC))
     given_back(paid_part.payments.get(), 1)
+    desk, door = reader(shop, "Front desk"), reader(shop, "Studio door")
+    on_reader = sold(shop, created_at=datetime(2026, 5, 1, tzinfo=UTC))
+    disputed(paid_by_card(shop, on_reader, method="terminal", reader=door))
     for asked, expected in (
         ({"since": "2026-03-01", "until": "2026-03-01"}, {late}),
         ({"since": "2026-03-02", "until": "2026-03-02"}, {early}),
@@ -161,12 +190,15 @@ def test_filters(staff: Client, shop: Shop, business: Business) -> None:
         ({"type": "gift_card"}, {early}),
         ({"method": "online"}, {early}),
         ({"method": "cash", "until": "2026-03-31"}, {late, paid_part}),
-        ({"status": "paid"}, {late}),
+        ({"status": "paid"}, {late, on_reader}),
         ({"status": "refunded"}, {early}),
         ({"status": "partly_refunded"}, {paid_part}),
         ({"staff": seller.id}, {late}),
         ({"location": place.id}, {early}),
         ({"staff": seller.id, "location": place.id}, set()),
+        ({"reader": door.id}, {on_reader}),
+        ({"reader": desk.id}, set()),
+        ({"status": "disputed"}, {on_reader}),
     ):
         assert set(numbers(staff.get("/purchases/", asked))) == {order.number for order in expected}, asked
     wrong = staff.get("/purchases/", {"since": "2026-03-02", "until": "2026-03-01"})
@@ -202,7 +234,7 @@ def test_a_page_costs_as_many_queries_as_ever(
 ) -> None:
     for _ in range(3):
         sold(shop)
-    with django_assert_num_queries(3):  # the orders, their lines, their payments
+    with django_assert_num_queries(4):  # the orders, their lines, their payments, what is disputed of these
         assert len(finding.page(business, Filters()).orders) == 3
 
 
@@ -218,6 +250,27 @@ def test_totals_are_of_what_is_filtered(staff: Client, shop: Shop, business: Bus
     assert "$36.00" in staff.get("/purchases/totals/", {"q": order.number}).content.decode()
     assert "Nothing to add up" in staff.get("/purchases/totals/", {"q": "nobody"}).content.decode()
     assert "$108.00" in staff.get("/purchases/?totals=1").content.decode(), "without JavaScript too"
+
+
+def test_totals_by_reader_and_what_disputes_took(staff: Client, shop: Shop) -> None:
+    door = reader(shop, "Studio door")
+    orders = [sold(shop) for _ in range(3)]
+    for order in orders[:2]:
+        payment = paid_by_card(shop, order, method="terminal", reader=door)
+    given_back(payment, 600)
+    disputed(payment)
+    disputed(paid_by_card(shop, orders[2]), status="won", taken_minor=0, closed_at=timezone.now())
+    totals = " ".join(staff.get("/purchases/totals/").content.decode().split())
+    for shown in ("<dt>Disputed</dt><dd>$36.00</dd>", "<dt>Net</dt><dd>$66.00</dd>", "On card readers"):
+        assert shown in totals
+    assert re.search(r"Studio door</th>.*>2</td>.*\$72\.00</td>.*\$6\.00</td>", totals)
+    one = staff.get("/purchases/totals/", {"q": orders[0].number}).content.decode()
+    assert re.search(r"Studio door</th>.*>1</td>.*\$36\.00</td>.*\$0\.00</td>", " ".join(one.split()))
+    html = staff.get("/purchases/").content.decode()
+    assert (html.count("badge badge-failed"), html.count(">Disputed</span>")) == (1, 2), "one was won"
+    rows = csv.DictReader(io.StringIO(_text(staff.get("/purchases/export/"))))
+    (row,) = [row for row in rows if row["Order"] == orders[1].number]
+    assert (row["Refunded"], row["Disputed"], row["Net"]) == ("-6.00", "-36.00", "-6.00")
 
 
 def _text(response: Any) -> str:

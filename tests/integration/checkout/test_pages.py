@@ -13,10 +13,11 @@ from django.utils import timezone
 
 from tests.conftest import HOST
 from tests.factories import ItemFactory, LocationFactory, ProfileFactory, StaffFactory
-from tests.shop import Shop
+from tests.shop import Shop, given_back
 from web.core.models import Business, Profile
 from web.payments.models import Cart, Method, Order, Payment, PaymentEvent, PaymentSettings, StripeAccount
 from web.payments.operations import desk, intents
+from web.payments.queries import sales
 
 SignIn = Callable[[Profile], Client]
 
@@ -369,6 +370,42 @@ class TestReceipt:
         stranger = sign_in(ProfileFactory.create(business=business))
         assert "No purchases yet" in page(stranger.get("/checkout/mine"))
         assert Client(SERVER_NAME=HOST).get("/checkout/mine").status_code == 302
+
+    def test_what_was_given_back_is_shown_to_the_customer(
+        self, shop: Shop, business: Business, sign_in: SignIn
+    ) -> None:
+        browser = sign_in(ProfileFactory.create(business=business))
+        browser.post("/shop/add/", {"item": shop.item.id})
+        order = in_one_payment(shop, Cart.objects.get())
+        assert "given back" not in page(browser.get("/checkout/mine"))
+        payment = order.payments.get()
+        given_back(payment, 500, state="failed")
+        Payment.objects.update(refunded_minor=0, returned_minor=0)
+        given_back(payment, 600)
+        assert "$6.00 given back" in page(browser.get("/checkout/mine"))
+        receipt = page(browser.get(f"/receipt/{order.token}/"))
+        assert "Given back · Cash" in receipt
+        assert "−$6.00" in receipt
+        assert "$5.00" not in receipt, "what never left is not told"
+
+    def test_more_orders_than_a_page(
+        self, shop: Shop, business: Business, sign_in: SignIn, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(sales, "MOST_ORDERS", 2)
+        customer = ProfileFactory.create(business=business)
+        browser = sign_in(customer)
+        orders = [in_one_payment(shop, shop.cart(), form_token=f"form-of-desk-sale-{n}") for n in range(5)]
+        moment = timezone.now()  # all of one moment: ids decide
+        Order.objects.update(customer=customer, created_at=moment)
+        seen: list[str] = []
+        address = "/checkout/mine"
+        while address:
+            html = page(browser.get(address))
+            seen += re.findall(r'class="row-link mono"[^>]*>([^<]+)<', html)
+            older = re.search(r'rel="next" href="([^"]+)"', html)
+            address = f"/checkout/mine{older[1]}" if older else ""
+        assert seen == [order.number for order in orders[::-1]]
+        assert 'rel="first"' in html
 
 
 class TestChoosingACustomer:

@@ -210,6 +210,11 @@ class Payment(models.Model):
                 condition=Q(state="held", is_released=False),
                 name="payment_held",
             ),
+            models.Index(
+                fields=["business", "reader", "order"],
+                condition=Q(reader__isnull=False, order__isnull=False),
+                name="payment_on_reader",
+            ),
         ]
 
     def __str__(self) -> str:

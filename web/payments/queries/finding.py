@@ -29,7 +29,7 @@ from django.db.models import (
 )
 
 from web.core.models import Business, Location, Profile
-from web.payments.models import Order, OrderLine, Payment, Refund, StripeAccount
+from web.payments.models import Dispute, Order, OrderLine, Payment, Reader, Refund, StripeAccount
 from web.payments.money import Money, MoneyError
 
 PAGE = 50
@@ -49,7 +49,8 @@ class Status:
     PAID = "paid"  # nothing was given back
     PARTLY_REFUNDED = "partly_refunded"
     REFUNDED = "refunded"
-    ALL = (PAID, PARTLY_REFUNDED, REFUNDED)
+    DISPUTED = "disputed"  # a cardholder disputes a payment of it, or has
+    ALL = (PAID, PARTLY_REFUNDED, REFUNDED, DISPUTED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,7 @@ class Filters:
     status: str = ""
     staff_id: int | None = None
     location_id: int | None = None
+    reader_id: int | None = None
 
     def __bool__(self) -> bool:
         return self != Filters()
@@ -113,10 +115,21 @@ class Totals:
     tip: Money
     total: Money
     refunded: Money
+    disputed: Money  # taken by disputes, so far
 
     @property
     def net(self) -> Money:
-        return self.total - self.refunded
+        return self.total - self.refunded - self.disputed
+
+
+@dataclass(frozen=True, slots=True)
+class OnReader:
+    """What came in on one card reader, in one currency, among the orders that fit."""
+
+    reader: str
+    payments: int
+    received: Money
+    refunded: Money
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,12 +138,15 @@ class Choices:
 
     staff: Sequence[Profile] = field(default_factory=list)
     locations: Sequence[Location] = field(default_factory=list)
+    readers: Sequence[Reader] = field(default_factory=list)
 
 
 def choices(business: Business) -> Choices:
-    """Return the people and places that the filters offer."""
+    """Return the people, places and readers that the filters offer; readers that were removed too: they sold."""
     staff = Profile.objects.filter(business=business, role=Profile.Role.STAFF).order_by("name", "id")
-    return Choices(list(staff[:200]), list(Location.objects.filter(business=business).order_by("name")))
+    readers = Reader.objects.filter(business=business).order_by("label", "id")
+    locations = Location.objects.filter(business=business).order_by("name")
+    return Choices(list(staff[:200]), list(locations), list(readers[:200]))
 
 
 def page(
@@ -168,7 +184,7 @@ def _key(order: Order) -> Key:
 
 
 def _shown(rows: QuerySet[Order]) -> QuerySet[Order]:
-    return rows.select_related("location", "created_by").prefetch_related("lines", "payments")
+    return rows.select_related("location", "created_by").prefetch_related("lines", "payments__disputes")
 
 
 def totals(business: Business, filters: Filters) -> list[Totals]:
@@ -183,11 +199,14 @@ def totals(business: Business, filters: Filters) -> list[Totals]:
         tip=Sum("tip_minor"),
         total=Sum("total_minor"),
     )  # fmt: skip
-    # Few payments are refunded, and an index holds just those.
+    # Few payments are refunded, fewer disputed, and an index holds just those.
     refunds = Payment.objects.filter(business=business, refunded_minor__gt=0, order__isnull=False)
+    disputes = Dispute.objects.filter(business=business, taken_minor__gt=0, payment__order__isnull=False)
     if filters:
         refunds = refunds.filter(order__in=rows.order_by())
+        disputes = disputes.filter(payment__order__in=rows.order_by())
     refunded = dict(refunds.values_list("currency").annotate(Sum("refunded_minor")).order_by())
+    disputed = dict(disputes.values_list("currency").annotate(Sum("taken_minor")).order_by())
     return [
         Totals(
             currency=row["currency"],
@@ -198,8 +217,31 @@ def totals(business: Business, filters: Filters) -> list[Totals]:
             tip=Money(int(row["tip"]), row["currency"]),
             total=Money(int(row["total"]), row["currency"]),
             refunded=Money(int(refunded.get(row["currency"], 0)), row["currency"]),
+            disputed=Money(int(disputed.get(row["currency"], 0)), row["currency"]),
         )
         for row in sums.order_by("currency")
+    ]
+
+
+def on_readers(business: Business, filters: Filters) -> list[OnReader]:
+    """Return what came in on each card reader, of all orders that fit: to lay beside the readers' own totals."""
+    # An index holds just the payments of orders that came in on a reader.
+    payments = Payment.objects.filter(business=business, reader__isnull=False, order__isnull=False)
+    if filters:
+        payments = payments.filter(order__in=found(business, filters).order_by())
+    if filters.reader_id is not None:  # the order's other payments were made elsewhere
+        payments = payments.filter(reader_id=filters.reader_id)
+    sums = payments.values("reader__label", "reader_id", "currency").annotate(
+        count=Count("id"), received=Sum("amount_received_minor"), refunded=Sum("refunded_minor")
+    )
+    return [
+        OnReader(
+            reader=row["reader__label"],
+            payments=row["count"],
+            received=Money(int(row["received"]), row["currency"]),
+            refunded=Money(int(row["refunded"]), row["currency"]),
+        )
+        for row in sums.order_by("reader__label", "reader_id", "currency")
     ]
 
 
@@ -236,16 +278,22 @@ def found(business: Business, filters: Filters) -> QuerySet[Order]:
         rows = rows.filter(
             Exists(OrderLine.objects.filter(order=OuterRef("id"), item_type=filters.item_type))
         )
+    if filters.reader_id is not None:
+        on_it = Payment.objects.filter(business=business, reader_id=filters.reader_id, order__isnull=False)
+        rows = rows.filter(id__in=on_it.values("order_id"))
     if filters.method:
         rows = rows.filter(Exists(Payment.objects.filter(order=OuterRef("id"), method=filters.method)))
     if filters.status:
-        rows = _of_status(rows, filters.status)
+        rows = _of_status(rows, business, filters.status)
     if filters.text:
         rows = _matching(rows, business, filters.text)
     return rows
 
 
-def _of_status(rows: QuerySet[Order], status: str) -> QuerySet[Order]:
+def _of_status(rows: QuerySet[Order], business: Business, status: str) -> QuerySet[Order]:
+    if status == Status.DISPUTED:  # few: from their own table, not by a look at every order's payments
+        disputes = Dispute.objects.filter(business=business, payment__order__isnull=False)
+        return rows.filter(id__in=disputes.values("payment__order_id"))
     payments = Payment.objects.filter(order=OuterRef("id"))
     given_back = Exists(payments.filter(refunded_minor__gt=0))
     if status == Status.PAID:

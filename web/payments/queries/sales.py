@@ -19,13 +19,15 @@ from web.payments.models import (
     Order,
     Payment,
     PaymentSettings,
+    Refund,
     StripeAccount,
 )
 from web.payments.money import SUPPORTED, Money
 from web.payments.operations.carts import CartNotFound
 from web.payments.pricing import LineTotals, Quote
+from web.payments.queries.finding import Key
 from web.payments.queries.quotes import quote
-from web.payments.states import LIVE, CartState, PaymentState
+from web.payments.states import LIVE, REFUND_OPEN, CartState, PaymentState, RefundState
 
 TOKEN = re.compile(r"[A-Za-z0-9_-]{1,40}")
 MOST_ITEMS = 200  # a shop's page; a catalogue beyond that needs categories
@@ -199,10 +201,30 @@ def cart_count(business: Business, token: str) -> int:
     return sum(lines.values_list("quantity", flat=True))
 
 
-def orders_of(profile: Profile) -> list[Order]:
-    """Return the customer's orders, newest first."""
+def orders_of(profile: Profile, *, after: Key | None = None) -> tuple[list[Order], Key | None]:
+    """Return some of the customer's orders, newest first, and where the older ones begin."""
     orders = Order.objects.filter(business_id=profile.business_id, customer=profile)
-    return list(orders.prefetch_related("lines").order_by("-created_at", "-id")[:MOST_ORDERS])
+    if after is not None:
+        orders = orders.filter(created_at__lte=after.at).filter(
+            Q(created_at__lt=after.at) | Q(id__lt=after.id)
+        )
+    rows = orders.prefetch_related("lines", "payments").order_by("-created_at", "-id")
+    found = list(rows[: MOST_ORDERS + 1])
+    shown = found[:MOST_ORDERS]
+    return shown, Key(shown[-1].created_at, shown[-1].id) if len(found) > MOST_ORDERS else None
+
+
+def given_back(order: Order) -> list[Refund]:
+    """Return what went back of an order, or is on its way, as its customer may know it: the oldest first.
+
+    What failed before the bank had it never was on its way to the customer, and is not told.
+    """
+    refunds = Refund.objects.filter(
+        Q(state__in=[*REFUND_OPEN, RefundState.SUCCEEDED])
+        | Q(state=RefundState.FAILED, stripe_refund_id__isnull=False),
+        payment__order=order,
+    )
+    return list(refunds.select_related("payment").order_by("created_at", "id"))
 
 
 def orders_of_tokens(business: Business, tokens: Sequence[str]) -> list[Order]:
