@@ -10,17 +10,19 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from web.core.models import Item, Location
-from web.payments.models import PaymentSettings
+from web.payments.models import PaymentSettings, StripeAccount
 
 if TYPE_CHECKING:  # Django's own ModelForm takes no parameters
     LocationForm = forms.ModelForm[Location]
     PaymentSettingsForm = forms.ModelForm[PaymentSettings]
+    StripeAccountForm = forms.ModelForm[StripeAccount]
 else:
-    LocationForm = PaymentSettingsForm = forms.ModelForm
+    LocationForm = PaymentSettingsForm = StripeAccountForm = forms.ModelForm
 
 DESCRIPTOR = re.compile(r"[A-Za-z0-9 .-]{2,12}")
 MOST_PRESETS = 5
 LARGEST_PRESET = 100
+MOST_CALLS = 1000  # a second: ten times what Stripe grants every account
 
 
 class PublicTextInput(forms.TextInput):
@@ -58,6 +60,37 @@ class KeysForm(forms.Form):
         self.fields["publishable_key"].widget = PublicTextInput(
             attrs=self.fields["publishable_key"].widget.attrs, may_show=typed.strip().startswith("pk_")
         )
+
+
+class LimitsForm(StripeAccountForm):
+    """What an account may ask of Stripe in a second, where Stripe has granted more than it grants everybody."""
+
+    class Meta:
+        model = StripeAccount
+        fields = ("calls_per_second", "calls_per_second_and_endpoint")
+        labels = {
+            "calls_per_second": _("Calls of Stripe in a second"),
+            "calls_per_second_and_endpoint": _("of these, to one address"),
+        }
+        help_texts = {
+            "calls_per_second": _("Empty: what Stripe grants every account. Only Stripe can grant more."),
+        }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for field in self.fields.values():
+            field.widget.attrs |= {"min": 1, "max": MOST_CALLS}
+
+    def clean(self) -> dict[str, Any]:
+        """Refuse limits that no call fits, and one of an address that is above the account's."""
+        cleaned = super().clean() or self.cleaned_data
+        for name in self.Meta.fields:
+            if cleaned.get(name) is not None and not 1 <= cleaned[name] <= MOST_CALLS:
+                self.add_error(name, _("A whole number from 1 to 1,000."))
+        every, one = (cleaned.get(name) for name in self.Meta.fields)
+        if every and one and one > every:
+            self.add_error(self.Meta.fields[1], _("This is more than all calls together."))
+        return cleaned
 
 
 class WebhookSecretForm(forms.Form):

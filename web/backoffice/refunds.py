@@ -28,6 +28,7 @@ from web.payments.operations import bulk_refunds, held, ledgers, refunds
 from web.payments.operations.refund_shares import Portion, Whole
 from web.payments.queries import held as held_queries
 from web.payments.queries import purchases
+from web.payments.states import REFUND_UNDER_WAY, RefundState
 from web.payments.templatetags.money import money, typed
 
 STATUS = {Kind.INVALID: 422, Kind.MISSING: 404, Kind.CONFLICT: 409, Kind.UNAVAILABLE: 503}
@@ -324,8 +325,11 @@ def bulk_progress(request: MemberRequest, bulk_id: uuid.UUID) -> HttpResponse:
         "total": total,
         "done": total - waiting,
         "refused": list(refused[:MOST_REFUSED]),
+        "failed": list(
+            made.refunds.filter(state=RefundState.FAILED).select_related("payment__order")[:MOST_REFUSED]
+        ),
         "given": bulk_refunds.given_back(made),
-        "is_under_way": made.finished_at is None,
+        "is_under_way": made.finished_at is None or made.refunds.filter(state__in=REFUND_UNDER_WAY).exists(),
     }
     template = "_bulk.html" if request.htmx else "bulk_progress.html"
     return _private(render(request, f"backoffice/refunds/{template}", context))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
 from django import forms
 from django.contrib import messages
 from django.http import HttpResponse
@@ -18,6 +21,7 @@ from web.backoffice.forms import (
     FeesForm,
     GatewayForm,
     KeysForm,
+    LimitsForm,
     PolicyForm,
     ReceiptTextsForm,
     TaxesForm,
@@ -43,6 +47,7 @@ def _page(request: MemberRequest, **bound: forms.BaseForm) -> HttpResponse:
         "settings": settings,
         "accounts": [(account, followed.account_check(request.business, account)) for account in shown],
         "is_checking": any(account.state == StripeAccount.State.UNVERIFIED for account in shown),
+        "limits": _limits(shown, bound.get("limits")),
         "webhook_url": request.build_absolute_uri(
             reverse("payment:stripe-webhook", args=[settings.webhook_token])
         ),
@@ -68,9 +73,12 @@ def _page(request: MemberRequest, **bound: forms.BaseForm) -> HttpResponse:
     return response
 
 
-def _done(request: MemberRequest, message: str, section: str) -> HttpResponse:
-    messages.success(request, message)
-    return redirect(f"{reverse('payment:settings')}#{section}")
+def _limits(shown: Sequence[StripeAccount], bound: forms.BaseForm | None) -> forms.BaseForm | None:
+    """Return the form of the limits of the account that is in use; None where none is."""
+    if bound is not None:
+        return bound
+    used = next((account for account in shown if account.state == StripeAccount.State.ACTIVE), None)
+    return None if used is None else LimitsForm(instance=used)
 
 
 @require_safe
@@ -94,20 +102,50 @@ def account_state(request: MemberRequest) -> HttpResponse:
     return response
 
 
+def _save(
+    request: MemberRequest,
+    form: forms.BaseForm,
+    name: str,
+    act: Callable[[Mapping[str, Any]], str],
+    *,
+    section: str = "",
+) -> HttpResponse:
+    """Do with what a form says what `act` does, and say what that says; what is refused stands on the form again."""
+    if not form.is_valid():
+        return _page(request, **{name: form})
+    try:
+        said = act(form.cleaned_data)
+    except Refusal as refusal:
+        form.add_error(None, f"{refusal.message} {refusal.next_step}")
+        return _page(request, **{name: form})
+    messages.success(request, said)
+    return redirect(f"{reverse('payment:settings')}#{section or name}")
+
+
+def _change(request: MemberRequest, form: forms.BaseForm, name: str, said: str) -> HttpResponse:
+    """Save what a form of payment settings holds, with the line of who changed it."""
+
+    def act(fields: Mapping[str, Any]) -> str:
+        business_settings.change(
+            business=request.business, fields=fields, actor=_actor(request), now=timezone.now()
+        )
+        return said
+
+    return _save(request, form, name, act)
+
+
 @require_POST
 @staff_required(Group.SETTINGS)
 def save_keys(request: MemberRequest) -> HttpResponse:
     """Store a pair of keys; a worker asks Stripe whose they are."""
-    form = KeysForm(request.POST)
-    if not form.is_valid():
-        return _page(request, keys=form)
-    try:
+
+    def act(given: Mapping[str, Any]) -> str:
         business_settings.enter_keys(
-            business=request.business, actor=_actor(request), now=timezone.now(), **form.cleaned_data
+            business=request.business, actor=_actor(request), now=timezone.now(), **given
         )
-    except Refusal as refusal:
-        return _page(request, keys=_with_refusal(form, refusal))
-    return _done(request, _("The keys are stored and being checked."), "stripe")
+        return _("The keys are stored and being checked.")
+
+    return _save(request, KeysForm(request.POST), "keys", act, section="stripe")
 
 
 @require_POST
@@ -116,23 +154,38 @@ def check_keys(request: MemberRequest) -> HttpResponse:
     """Have the keys of one account tried again."""
     account = get_for_business_or_404(StripeAccount, request.business, pk=request.POST.get("account", ""))
     business_settings.check_keys(account=account, actor=_actor(request), now=timezone.now())
-    return _done(request, _("The keys are being checked."), "stripe")
+    messages.success(request, _("The keys are being checked."))
+    return redirect(f"{reverse('payment:settings')}#stripe")
+
+
+@require_POST
+@staff_required(Group.SETTINGS)
+def save_limits(request: MemberRequest, account_id: int) -> HttpResponse:
+    """Save how much of Stripe an account may use in a second."""
+    account = get_for_business_or_404(StripeAccount, request.business, pk=account_id)
+
+    def act(fields: Mapping[str, Any]) -> str:
+        business_settings.change_limits(
+            account=account, fields=fields, actor=_actor(request), now=timezone.now()
+        )
+        return _("The limits are saved.")
+
+    form = LimitsForm(request.POST, instance=account)
+    return _save(request, form, "limits", act, section="stripe")
 
 
 @require_POST
 @staff_required(Group.SETTINGS)
 def add_webhook_secret(request: MemberRequest) -> HttpResponse:
     """Add a signing secret; the ones that are there stay valid for another day."""
-    form = WebhookSecretForm(request.POST)
-    if not form.is_valid():
-        return _page(request, webhook=form)
-    try:
+
+    def act(given: Mapping[str, Any]) -> str:
         business_settings.add_webhook_secret(
-            business=request.business, actor=_actor(request), now=timezone.now(), **form.cleaned_data
+            business=request.business, actor=_actor(request), now=timezone.now(), **given
         )
-    except Refusal as refusal:
-        return _page(request, webhook=_with_refusal(form, refusal))
-    return _done(request, _("The signing secret is stored."), "webhook")
+        return _("The signing secret is stored.")
+
+    return _save(request, WebhookSecretForm(request.POST), "webhook", act)
 
 
 @require_POST
@@ -140,24 +193,22 @@ def add_webhook_secret(request: MemberRequest) -> HttpResponse:
 def save_taxes(request: MemberRequest, location_id: int) -> HttpResponse:
     """Save the taxes of one location. Sales under way keep the taxes that they were priced with."""
     place = get_for_business_or_404(Location, request.business, pk=location_id)
+
+    def act(fields: Mapping[str, Any]) -> str:
+        business_settings.change_taxes(
+            location=place, fields=fields, actor=_actor(request), now=timezone.now()
+        )
+        return _("The taxes of %(place)s are saved.") % {"place": place.name}
+
     form = TaxesForm(request.POST, instance=place, prefix=f"place{place.id}")
-    if not form.is_valid():
-        return _page(request, **{f"taxes_{place.id}": form})
-    business_settings.change_taxes(
-        location=place, fields=form.cleaned_data, actor=_actor(request), now=timezone.now()
-    )
-    return _done(request, _("The taxes of %(place)s are saved.") % {"place": place.name}, f"taxes-{place.id}")
+    return _save(request, form, f"taxes_{place.id}", act, section=f"taxes-{place.id}")
 
 
 @require_POST
 @staff_required(Group.SETTINGS)
 def save_tips(request: MemberRequest) -> HttpResponse:
     """Save the tip presets."""
-    form = TipsForm(request.POST)
-    if not form.is_valid():
-        return _page(request, tips=form)
-    _change(request, form)
-    return _done(request, _("The tip presets are saved."), "tips")
+    return _change(request, TipsForm(request.POST), "tips", _("The tip presets are saved."))
 
 
 @require_POST
@@ -165,10 +216,7 @@ def save_tips(request: MemberRequest) -> HttpResponse:
 def save_policy(request: MemberRequest) -> HttpResponse:
     """Save the refund policy."""
     form = PolicyForm(request.POST, instance=accounts.settings_of(request.business))
-    if not form.is_valid():
-        return _page(request, policy=form)
-    _change(request, form)
-    return _done(request, _("The refund policy is saved."), "policy")
+    return _change(request, form, "policy", _("The refund policy is saved."))
 
 
 @require_POST
@@ -176,10 +224,7 @@ def save_policy(request: MemberRequest) -> HttpResponse:
 def save_gateway(request: MemberRequest) -> HttpResponse:
     """Switch online payments on or off, and say who may pay."""
     form = GatewayForm(request.POST, instance=accounts.settings_of(request.business))
-    if not form.is_valid():
-        return _page(request, gateway=form)
-    _change(request, form)
-    return _done(request, _("Saved."), "gateway")
+    return _change(request, form, "gateway", _("Saved."))
 
 
 @require_POST
@@ -187,10 +232,7 @@ def save_gateway(request: MemberRequest) -> HttpResponse:
 def save_charging(request: MemberRequest) -> HttpResponse:
     """Save when cards are charged, and what stands on their statements."""
     form = ChargingForm(request.POST, instance=accounts.settings_of(request.business))
-    if not form.is_valid():
-        return _page(request, charging=form)
-    _change(request, form)
-    return _done(request, _("Saved."), "charging")
+    return _change(request, form, "charging", _("Saved."))
 
 
 def _fees_form(request: MemberRequest, *args: object) -> FeesForm:
@@ -202,11 +244,7 @@ def _fees_form(request: MemberRequest, *args: object) -> FeesForm:
 @staff_required(Group.SETTINGS)
 def save_fees(request: MemberRequest) -> HttpResponse:
     """Save what the fees that staff charge to saved cards are sold as."""
-    form = _fees_form(request, request.POST)
-    if not form.is_valid():
-        return _page(request, fees=form)
-    _change(request, form)
-    return _done(request, _("The fees are saved."), "fees")
+    return _change(request, _fees_form(request, request.POST), "fees", _("The fees are saved."))
 
 
 @require_POST
@@ -214,48 +252,27 @@ def save_fees(request: MemberRequest) -> HttpResponse:
 def save_receipts(request: MemberRequest) -> HttpResponse:
     """Save the texts of receipts. Receipts that were sent stay as they were."""
     form = ReceiptTextsForm(request.POST, instance=accounts.settings_of(request.business))
-    if not form.is_valid():
-        return _page(request, receipts=form)
-    _change(request, form)
-    return _done(request, _("The texts of receipts are saved."), "receipts")
+    return _change(request, form, "receipts", _("The texts of receipts are saved."))
 
 
 @require_POST
 @staff_required(Group.SETTINGS)
 def erase_person(request: MemberRequest) -> HttpResponse:
     """Erase a person's data; orders and amounts stay."""
-    form = ErasureForm(request.POST)
-    if not form.is_valid():
-        return _page(request, erasing=form)
-    try:
+
+    def act(given: Mapping[str, Any]) -> str:
         touched = erasure.erase(
-            business=request.business,
-            email=form.cleaned_data["email"],
-            actor=_actor(request),
-            now=timezone.now(),
+            business=request.business, email=given["email"], actor=_actor(request), now=timezone.now()
         )
-    except Refusal as refusal:
-        return _page(request, erasing=_with_refusal(form, refusal))
-    said = ngettext(
-        "The person is erased, from %(count)d order too.",
-        "The person is erased, from %(count)d orders too.",
-        touched["orders"],
-    )
-    return _done(request, said % {"count": touched["orders"]}, "erasure")
+        said = ngettext(
+            "The person is erased, from %(count)d order too.",
+            "The person is erased, from %(count)d orders too.",
+            touched["orders"],
+        )
+        return said % {"count": touched["orders"]}
+
+    return _save(request, ErasureForm(request.POST), "erasing", act, section="erasure")
 
 
 def _actor(request: MemberRequest) -> str:
     return history.staff(request.profile.id)
-
-
-def _change(request: MemberRequest, form: forms.BaseForm) -> None:
-    """Save what a form of settings holds, with the line of who changed it."""
-    business_settings.change(
-        business=request.business, fields=form.cleaned_data, actor=_actor(request), now=timezone.now()
-    )
-
-
-def _with_refusal(form: forms.Form, refusal: Refusal) -> forms.Form:
-    """Let a refusal stand on the form that it answers."""
-    form.add_error(None, f"{refusal.message} {refusal.next_step}")
-    return form

@@ -42,6 +42,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("settings/stripe/", settings_page.save_keys, name="settings_keys"),
     path("settings/stripe/state/", settings_page.account_state, name="settings_account_state"),
     path("settings/stripe/check/", settings_page.check_keys, name="settings_check"),
+    path("settings/stripe/<int:account_id>/limits/", settings_page.save_limits, name="settings_limits"),
     path("settings/webhook/", settings_page.add_webhook_secret, name="settings_webhook"),
     path("settings/taxes/<int:location_id>/", settings_page.save_taxes, name="settings_taxes"),
     path("settings/tips/", settings_page.save_tips, name="settings_tips"),

@@ -20,7 +20,6 @@ RECEIPT_SENT = "receipt.sent"
 POLICY_ACCEPTED = "policy.accepted"
 CART_REOPENED = "cart.reopened"
 REFUND_REQUESTED = "refund.requested"
-REFUND_REPEATED = "refund.repeated"  # the same form again; the refund that it made was given
 REFUND_MOVED = "refund.moved"
 REFUND_IMPORTED = "refund.imported"  # made at Stripe, not here
 PAYMENT_RELEASED = "payment.released"  # given back before there was an order: its cart is free of it

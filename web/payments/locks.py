@@ -34,6 +34,7 @@ from web.payments.models import (
     ReaderAction,
     Refund,
 )
+from web.payments.models.payment import WITHOUT_MONEY
 from web.payments.states import FINAL_ACTION, LIVE, OPEN_ATTEMPT, PaymentState
 
 
@@ -76,6 +77,16 @@ class Sale:
     def being_refunded(self) -> bool:
         """Whether money of this sale is, or is being, given back."""
         return any(payment.refunded_minor for payment in self.succeeded)
+
+    @property
+    def is_all_given_back(self) -> bool:
+        """Whether money paid for this sale and nothing of it is left: then what it gave is taken back, too."""
+        mine = [
+            payment
+            for payment in self.succeeded
+            if payment.method not in WITHOUT_MONEY and payment.amount_received_minor
+        ]
+        return bool(mine) and not any(payment.refundable for payment in mine)
 
     def payment(self, payment_id: int) -> Payment:
         return next(payment for payment in self.payments if payment.id == payment_id)

@@ -68,13 +68,18 @@ def test_a_refund_in_two_steps(manager: Client, shop: Shop) -> None:
     fields = {**hidden(second), "step": "give"}
     for _ in range(2):  # the same click twice
         answer = manager.post(url(payment), fields, follow=True)
-        assert "$12.50 is being given back." in answer.content.decode()
+        told = answer.content.decode()
+        assert "$12.50 is being given back." in told
+        assert "notice-money" not in told, "what the page calls money is not the notice's"
     refund = Refund.objects.get()
     assert (refund.amount_minor, refund.reason, refund.state) == (1250, "class cancelled", "requested")
     assert refund.created_by is not None
     page = manager.get(f"/purchases/{number}/").content.decode()
     for shown in ("On its way back", "Refund asked for", f"/purchases/{number}/refunds/", "Withdraw"):
         assert shown in page
+    timeline = page[page.index('class="timeline"') :]
+    assert str(refund.created_by.name) in timeline
+    assert f"staff {refund.created_by.id}" not in timeline
     tell(payment, RefundState.SUCCEEDED, refund=str(refund.public_id), amount=1250)
     fragment = manager.get(f"/purchases/{number}/refunds/").content.decode()
     assert "$59.50" in fragment  # net

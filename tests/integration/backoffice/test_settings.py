@@ -230,6 +230,30 @@ def test_charging_and_receipt_texts(owner: Client, business: Business) -> None:
     assert settings.statement_descriptor_suffix == "YOGA 24"
 
 
+def test_limits_of_the_account_at_stripe(owner: Client, business: Business, other_business: Business) -> None:
+    account = Shop.make(business=business).account
+    address = f"/settings/stripe/{account.id}/limits/"
+    body = {"calls_per_second": "200", "calls_per_second_and_endpoint": "50"}
+    assert address in owner.get("/settings/").content.decode()
+    for _ in range(2):  # the same click twice
+        assert owner.post(address, body).status_code == 302
+    account.refresh_from_db()
+    assert (account.calls_per_second, account.calls_per_second_and_endpoint) == (200, 50)
+    entry = AuditEntry.objects.get(business=business, action="limits.changed")
+    assert entry.changes["calls_per_second"] == [None, 200]
+    for name, wrong in (
+        ("calls_per_second", "0"),
+        ("calls_per_second", "1001"),
+        ("calls_per_second_and_endpoint", "201"),
+    ):
+        assert owner.post(address, {**body, name: wrong}).status_code == 422, wrong
+    assert owner.post(address, {}).status_code == 302
+    account.refresh_from_db()
+    assert (account.calls_per_second, account.calls_per_second_and_endpoint) == (None, None)
+    theirs = Shop.make(business=other_business).account
+    assert owner.post(f"/settings/stripe/{theirs.id}/limits/", body).status_code == 404
+
+
 def test_what_customers_may_do(owner: Client, business: Business) -> None:
     owner.post("/settings/gateway/", {"gateway": "stripe", "keeps_cards": "on", "pays_on_arrival": "on"})
     settings = PaymentSettings.objects.get(business=business)

@@ -385,7 +385,7 @@ class TestReceipt:
         assert "$6.00 given back" in page(browser.get("/checkout/mine"))
         receipt = page(browser.get(f"/receipt/{order.token}/"))
         assert "Given back · Cash" in receipt
-        assert "−$6.00" in receipt
+        assert "\N{MINUS SIGN}$6.00" in receipt
         assert "$5.00" not in receipt, "what never left is not told"
 
     def test_more_orders_than_a_page(

@@ -180,6 +180,18 @@ def test_a_partly_paid_cart_is_given_back_and_free_again(shop: Shop) -> None:
     assert not purchases.attention(shop.business, now=timezone.now()).sent_back
 
 
+def test_a_partly_paid_cart_whose_refund_fails_is_completed(shop: Shop) -> None:
+    cart, payment = partly_paid(shop)
+    (refund,) = ask(payment).refunds
+    tell(payment, RefundState.FAILED, refund=str(refund.public_id))
+    cart.refresh_from_db()
+    assert (cart.state, payment.is_released, payment.refunded_minor) == (CartState.FROZEN, False, 0)
+    listed = purchases.attention(shop.business, now=timezone.now()).partly_paid
+    assert [one.id for one, _payments in listed] == [cart.id]
+    assert paid_by_card(shop, cart).order is not None, "it counts again: only the rest is asked for"
+    assert Order.objects.get().total_minor == 7200
+
+
 def test_a_refund_waits_for_another_payment_of_its_cart(shop: Shop) -> None:
     cart, payment = partly_paid(shop)
     shop.request(cart)

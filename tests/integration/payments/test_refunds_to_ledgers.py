@@ -87,6 +87,30 @@ def test_a_gift_card_given_back_is_taken_back_and_put_back_when_the_refund_fails
     books_are_right()
 
 
+@pytest.mark.parametrize("state", [RefundState.PENDING, RefundState.SUCCEEDED])
+def test_a_gift_card_that_was_given_back_before_we_heard_that_it_was_paid(
+    desk: Desk, state: RefundState
+) -> None:
+    payment = desk.shop.request(desk.cart(desk.card))
+    Payment.objects.filter(id=payment.id).update(intent_id="pi_early")
+    tell(payment, state, stripe_id="re_early", amount=5000)
+    succeed(payment)
+    assert payment.order is not None
+    assert desk.balance() == (0, 0), "the order gives nothing that was not paid for"
+    tell(payment, RefundState.FAILED, stripe_id="re_early", amount=5000)  # the bank sends it back
+    assert desk.balance() == (5000, 0)
+    books_are_right()
+
+
+def test_a_part_that_was_given_back_before_we_heard_that_it_was_paid(desk: Desk) -> None:
+    payment = desk.shop.request(desk.cart(desk.card))
+    Payment.objects.filter(id=payment.id).update(intent_id="pi_early")
+    tell(payment, RefundState.SUCCEEDED, stripe_id="re_early", amount=100)
+    succeed(payment)
+    assert payment.order is not None, "what came in covers the sale; the order shows what went back"
+    assert (payment.refunded_minor, desk.balance()) == (100, (5000, 0))
+
+
 def test_what_a_refund_that_came_to_nothing_put_back_is_taken_back_by_the_next(desk: Desk) -> None:
     payment = succeed(desk.shop.request(desk.cart(desk.card)))
     (refund,) = ask(payment).refunds

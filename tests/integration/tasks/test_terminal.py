@@ -30,6 +30,7 @@ from web.payments.models import (
     ReaderAction,
 )
 from web.payments.operations import intents, lane, reader_attempts, settling, terminal
+from web.payments.operations.payments import FormReused
 from web.payments.snapshots import Answer, IntentSnapshot, ReaderSnapshot, Verdict
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -360,7 +361,7 @@ def test_same_form_same_place_and_one_payment_per_cart(desk: Desk) -> None:
     first = desk.start(reader, cart, form_token=form)
     assert desk.start(reader, cart, form_token=form).id == first.id
     assert desk.start(other, cart).id == first.id  # another till gets the same payment back
-    with pytest.raises(intents.FormReused):
+    with pytest.raises(FormReused):
         desk.start(reader, desk.at.shop.cart(), form_token=form)
     assert Payment.objects.count() == 1
 

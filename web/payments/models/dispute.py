@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
-
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
@@ -93,7 +91,3 @@ class Dispute(models.Model):
     def status_shown(self) -> str:
         """Return Stripe's status in words, or as it is where we know none."""
         return str(dict(self.Status.choices).get(self.status, self.status))
-
-    def is_overdue(self, now: datetime.datetime) -> bool:
-        """Return whether the time to answer has passed."""
-        return self.is_open and self.evidence_due_at is not None and self.evidence_due_at < now

@@ -57,6 +57,27 @@ def change_taxes(
 
 
 @transaction.atomic
+def change_limits(
+    *, account: StripeAccount, fields: Mapping[str, object], actor: str, now: datetime.datetime
+) -> None:
+    """Set how much of Stripe an account may use in a second; workers go by it from their next call on."""
+    locks.settings(account.business_id)
+    stored = StripeAccount.objects.get(id=account.id)
+    changed = audit.differences({name: getattr(stored, name) for name in fields}, fields)
+    if not changed:
+        return
+    StripeAccount.objects.filter(id=account.id).update(**{name: fields[name] for name in changed})
+    audit.record(
+        AuditEntry.Action.LIMITS_CHANGED,
+        business_id=account.business_id,
+        actor=actor,
+        now=now,
+        subject=account.account_id or "",
+        changes=changed,
+    )
+
+
+@transaction.atomic
 def enter_keys(
     *, business: Business, publishable_key: str, secret_key: str, actor: str, now: datetime.datetime
 ) -> tuple[StripeAccount, uuid.UUID]:

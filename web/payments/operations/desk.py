@@ -14,8 +14,8 @@ from web.payments.errors import Refusal
 from web.payments.models import Cart, Method, Order, Payment
 from web.payments.money import Money
 from web.payments.operations.carts import CartNotFound, confirm_buyer
-from web.payments.operations.intents import AlreadyPaid, FormReused, PaymentUnderWay, TotalChanged, price
-from web.payments.operations.payments import commit, complete, freeze
+from web.payments.operations.intents import AlreadyPaid, PaymentUnderWay, TotalChanged, price
+from web.payments.operations.payments import FormReused, commit, complete, freeze
 from web.payments.operations.reserving import set_aside
 from web.payments.queries.quotes import quote
 from web.payments.states import CartState, PaymentState

@@ -38,6 +38,7 @@ from web.payments.money import Money, largest_charge, smallest_charge
 from web.payments.operations import lane
 from web.payments.operations.carts import BuyerIncomplete, CartNotFound, CartTooLarge, hash_policy
 from web.payments.operations.payments import (
+    FormReused,
     commit,
     freeze,
     move,
@@ -116,12 +117,6 @@ class PaymentNotFound(Refusal):
     code, kind = "payment_not_found", Kind.MISSING
     message = _("We cannot find this payment.")
     next_step = _("Nothing was charged by this. Open the checkout again.")
-
-
-class FormReused(Refusal):
-    code, kind = "form_reused", Kind.CONFLICT
-    message = _("This form was already used for another cart.")
-    next_step = _("No money moved. Reload the page and try again.")
 
 
 class PolicyNotAccepted(Refusal):

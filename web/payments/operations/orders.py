@@ -12,9 +12,10 @@ from web.core import faultpoints
 from web.payments import history
 from web.payments.jobs import SEND_RECEIPT, enqueue
 from web.payments.locks import Sale
-from web.payments.models import CartLine, Order, OrderLine
+from web.payments.models import CartLine, Order, OrderLine, Refund
 from web.payments.operations import ledgers
 from web.payments.pricing import Quote
+from web.payments.states import REFUND_WITHOUT_MONEY
 
 
 def make(sale: Sale, *, now: datetime.datetime, actor: str) -> Order:
@@ -83,8 +84,17 @@ def make(sale: Sale, *, now: datetime.datetime, actor: str) -> Order:
         data={"order": order.number, "total": order.total_minor, "currency": order.currency},
     )
     ledgers.fulfil(order, now=now, actor=actor)
+    if sale.is_all_given_back:  # in Stripe's dashboard, and that was heard of before the payment itself
+        _take_back(sale, order, now=now, actor=actor)
     enqueue(
         SEND_RECEIPT, business_id=order.business_id, now=now, order_id=order.id, dedup_key=f"order:{order.id}"
     )
     faultpoints.reach(faultpoints.ORDER_MADE)
     return order
+
+
+def _take_back(sale: Sale, order: Order, *, now: datetime.datetime, actor: str) -> None:
+    """Take back what the order has just given, as the news in its usual order would: the end is the same."""
+    ids = [payment.id for payment in sale.succeeded]
+    refunds = Refund.objects.filter(payment_id__in=ids).exclude(state__in=REFUND_WITHOUT_MONEY)
+    ledgers.take_back(order=order, refund=refunds.latest("id"), now=now, actor=actor, is_told=True)

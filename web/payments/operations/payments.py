@@ -7,12 +7,23 @@ from __future__ import annotations
 
 import datetime
 
+from django.db import IntegrityError
+from django.utils.translation import gettext_lazy as _
+
+from web.core.accounts import constraint_of
 from web.payments import history
+from web.payments.errors import Kind, Refusal
 from web.payments.locks import Sale
 from web.payments.models import Cart, Method, Payment
 from web.payments.operations import lane, ledgers, orders
 from web.payments.pricing import Quote
 from web.payments.states import COMMITTED, FINAL, CartState, PaymentState, transition
+
+
+class FormReused(Refusal):
+    code, kind = "form_reused", Kind.CONFLICT
+    message = _("This form was already used for another cart.")
+    next_step = _("No money moved. Reload the page and try again.")
 
 
 def freeze(cart: Cart, quote: Quote, *, now: datetime.datetime) -> None:
@@ -26,8 +37,17 @@ def freeze(cart: Cart, quote: Quote, *, now: datetime.datetime) -> None:
 
 
 def commit(cart: Cart, payment: Payment, *, now: datetime.datetime, actor: str) -> None:
-    """Write a new payment and count it against its cart's total; the database refuses more than the total."""
-    payment.save(force_insert=True)
+    """Write a new payment and count it against its cart's total; the database refuses more than the total.
+
+    FormReused where the same form is paying another cart at this moment: their locks are two carts', so that only
+    the constraint sees both. The caller's transaction ends with it.
+    """
+    try:
+        payment.save(force_insert=True)
+    except IntegrityError as error:
+        if constraint_of(error) == "a_form_makes_one_payment":
+            raise FormReused from error
+        raise
     cart.committed_minor += payment.amount_minor
     cart.save(update_fields=["committed_minor"])
     history.record(

@@ -13,7 +13,6 @@ from web.payments import history, locks
 from web.payments.jobs import IMPORT_REFUNDS, NOBODY_WAITS, enqueue_for_payment
 from web.payments.locks import Sale
 from web.payments.models import Operation, Payment, Refund
-from web.payments.models.payment import WITHOUT_MONEY
 from web.payments.operations import attempts, ledgers, receipts
 from web.payments.operations.payments import count_refunds, release
 from web.payments.operations.refund_moves import move, next_check, tell
@@ -132,16 +131,9 @@ def _import(
         data={"stripe": snapshot.stripe_refund_id, "beyond": payment.refunded_beyond_minor or None},
     )  # fmt: skip
     release(sale, payment, now=now, actor=actor)
-    if refund.state not in REFUND_WITHOUT_MONEY and sale.order is not None and _is_all_given_back(sale):
+    if refund.state not in REFUND_WITHOUT_MONEY and sale.order is not None and sale.is_all_given_back:
         ledgers.take_back(order=sale.order, refund=refund, now=now, actor=actor, is_told=True)
     return refund
-
-
-def _is_all_given_back(sale: Sale) -> bool:
-    """Return whether nothing is left of what the order was paid with: then what it gave is taken back, too."""
-    assert sale.order is not None
-    mine = [payment for payment in sale.succeeded if payment.order_id == sale.order.id]
-    return not any(payment.refundable for payment in mine if payment.method not in WITHOUT_MONEY)
 
 
 @transaction.atomic

@@ -25,7 +25,8 @@ from web.payments.models import BulkRefund, Dispute, Order, OrderLine, Payment, 
 from web.payments.models.payment import WITHOUT_MONEY
 from web.payments.money import Money
 from web.payments.operations import ledgers
-from web.payments.operations.intents import FormReused, PaymentNotFound
+from web.payments.operations.intents import PaymentNotFound
+from web.payments.operations.payments import FormReused
 from web.payments.operations.refund_moves import enqueue_for, move, next_check, tell
 from web.payments.operations.refund_shares import (
     Items,

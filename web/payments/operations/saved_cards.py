@@ -20,7 +20,6 @@ from web.payments.models import Attempt, Card, Cart, Method, Operation, Payment,
 from web.payments.operations import attempts, carts
 from web.payments.operations.cards import CardNotFound, offered
 from web.payments.operations.intents import (
-    FormReused,
     PaymentUnderWay,
     Requested,
     account_in_use,
@@ -30,7 +29,7 @@ from web.payments.operations.intents import (
     requested,
     take_rest,
 )
-from web.payments.operations.payments import commit, next_check
+from web.payments.operations.payments import FormReused, commit, next_check
 from web.payments.queries.quotes import quote
 from web.payments.states import AttemptState, PaymentState
 

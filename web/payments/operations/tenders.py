@@ -16,8 +16,8 @@ from web.payments.models import Cart, Ledger, Order, Payment
 from web.payments.money import Money
 from web.payments.operations import ledgers
 from web.payments.operations.carts import CartFrozen, CartNotFound
-from web.payments.operations.intents import AlreadyPaid, FormReused, PaymentUnderWay, price
-from web.payments.operations.payments import complete, freeze, move, reopen
+from web.payments.operations.intents import AlreadyPaid, PaymentUnderWay, price
+from web.payments.operations.payments import FormReused, complete, freeze, move, reopen
 from web.payments.operations.reserving import may_use, reserve
 from web.payments.pricing import Quote
 from web.payments.queries.ledgers import Plan, plan, stored
@@ -128,6 +128,8 @@ def use(
     if repeated is not None:
         if repeated.cart_reference != cart.reference:
             raise FormReused
+        if repeated.state == PaymentState.CANCELLED:  # undone since: what the old page shows is not there
+            raise NotReserved
         left = quote(cart).totals.total.amount - cart.committed_minor
         return Covered((repeated,), None, Money(left, cart.currency))
     if cart.customer_id is None:

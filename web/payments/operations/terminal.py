@@ -32,7 +32,6 @@ from web.payments.models import (
 )
 from web.payments.operations import lane
 from web.payments.operations.intents import (
-    FormReused,
     PaymentNotFound,
     PaymentUnderWay,
     account_in_use,
@@ -42,7 +41,7 @@ from web.payments.operations.intents import (
     requested,
     take_rest,
 )
-from web.payments.operations.payments import commit, finish, move
+from web.payments.operations.payments import FormReused, commit, finish, move
 from web.payments.states import CANCELLABLE, ActionState, PaymentState
 
 # The customer has agreed and left with what they bought: rather than let the money lapse it is taken.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from web.core.models import Business, Profile
+from web.core.models import Business
 from web.payments.models import AuditEntry
+from web.payments.queries import people
 
 MOST_SHOWN = 50
 
@@ -31,15 +32,8 @@ class Told:
 def newest(business: Business) -> list[Told]:
     """Return the newest lines of a business."""
     entries = list(AuditEntry.objects.filter(business=business)[:MOST_SHOWN])
-    ids = {int(entry.actor[6:]) for entry in entries if entry.actor.startswith("staff ")}
-    names = dict(Profile.objects.filter(business=business, id__in=ids).values_list("id", "name"))
-    return [
-        Told(
-            entry,
-            names.get(int(entry.actor[6:]), entry.actor) if entry.actor.startswith("staff ") else entry.actor,
-        )
-        for entry in entries
-    ]
+    names = people.names_of(business, {entry.actor for entry in entries})
+    return [Told(entry, names.get(entry.actor, entry.actor)) for entry in entries]
 
 
 def _short(value: object) -> str:

@@ -232,13 +232,13 @@ def on_readers(business: Business, filters: Filters) -> list[OnReader]:
     if filters.reader_id is not None:  # the order's other payments were made elsewhere
         payments = payments.filter(reader_id=filters.reader_id)
     sums = payments.values("reader__label", "reader_id", "currency").annotate(
-        count=Count("id"), received=Sum("amount_received_minor"), refunded=Sum("refunded_minor")
+        count=Count("id"), came_in=Sum("amount_received_minor"), refunded=Sum("refunded_minor")
     )
     return [
         OnReader(
             reader=row["reader__label"],
             payments=row["count"],
-            received=Money(int(row["received"]), row["currency"]),
+            received=Money(int(row["came_in"]), row["currency"]),
             refunded=Money(int(row["refunded"]), row["currency"]),
         )
         for row in sums.order_by("reader__label", "reader_id", "currency")

@@ -152,11 +152,6 @@ def _covered_by_credits(
     return pieces, used, worth
 
 
-def credits_wanted(cart: Cart, priced: Quote, payments: Sequence[Payment]) -> int:
-    """Return how many credits the whole cart could take, if there were enough of them."""
-    return plan(cart, priced, payments, units=10**9, balance=Money.zero(cart.currency)).credits
-
-
 # --- the pages --------------------------------------------------------------------------------------
 
 

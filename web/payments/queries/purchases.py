@@ -8,12 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from django.db.models import Exists, F, OuterRef
+from django.utils import timezone
 
 from web.core.models import Business
 from web.payments import history
 from web.payments.models import Cart, Dispute, Order, Payment, PaymentEvent, Refund
 from web.payments.models.payment import WITHOUT_MONEY
 from web.payments.money import Money
+from web.payments.queries import people
 from web.payments.states import LIVE, REFUND_OPEN, REFUND_UNDER_WAY, CartState, PaymentState, RefundState
 
 MOST_ATTENTION = 20
@@ -23,9 +25,14 @@ MOST_EVENTS = 500  # of one sale: far more than a sale has
 
 @dataclass(frozen=True, slots=True)
 class TimelineEntry:
-    """A line of a sale's history, how long after the one before it, and how long a webhook waited."""
+    """A line of a sale's history, who it was, how long after the one before it, and how long a webhook waited.
+
+    `day` is told where it is another one than the line's before.
+    """
 
     event: PaymentEvent
+    who: str
+    day: datetime.date | None
     since_previous: datetime.timedelta | None
     lag: datetime.timedelta | None
 
@@ -185,9 +192,14 @@ def timeline(business: Business, reference: uuid.UUID) -> list[TimelineEntry]:
     events = PaymentEvent.objects.filter(business=business, cart_reference=reference).order_by("at", "id")
     entries = []
     previous: datetime.datetime | None = None
-    for event in events[:MOST_EVENTS]:
+    newest = list(events[:MOST_EVENTS])
+    names = people.names_of(business, {event.actor for event in newest})
+    for event in newest:
         since = event.at - previous if previous is not None else None
-        entries.append(TimelineEntry(event, since, _lag(event)))
+        day: datetime.date | None = timezone.localtime(event.at).date()
+        if previous is not None and timezone.localtime(previous).date() == day:
+            day = None
+        entries.append(TimelineEntry(event, names.get(event.actor, event.actor), day, since, _lag(event)))
         previous = event.at
     return entries
 

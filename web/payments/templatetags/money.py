@@ -24,6 +24,12 @@ def money(value: Money) -> str:
 
 
 @register.filter
+def grouped(number: int) -> str:
+    """Write a count as amounts are written: 50,004."""
+    return f"{number:,}"
+
+
+@register.filter
 def typed(value: Money) -> str:
     """Write an amount as a person types it into a field: 12.50."""
     return f"{value.major():.{exponent(value.currency)}f}"

@@ -37,6 +37,11 @@ KINDS: dict[str, str | Promise] = {
     history.CART_REOPENED: gettext_lazy("The cart can be changed again"),
     history.CUSTOMER_CHOSEN: gettext_lazy("Another customer was chosen"),
 }
+ACTORS: dict[str, str | Promise] = {
+    history.CUSTOMER: gettext_lazy("customer"),
+    history.WORKER: gettext_lazy("worker"),
+    history.STRIPE: "Stripe",
+}
 STATES: dict[str, str | Promise] = dict(PaymentState.choices)
 MOVES: dict[str, tuple[dict[str, str | Promise], str | Promise]] = {
     history.MOVED: (STATES, "%(before)s → %(after)s"),
@@ -57,6 +62,12 @@ def told(event: PaymentEvent) -> str:
         )
         return str(words) % {"before": before, "after": after}
     return str(KINDS.get(event.kind, event.kind))
+
+
+@register.filter
+def who(actor: str) -> str:
+    """Say who it was: a name stands as it is, what is no person in words."""
+    return str(ACTORS.get(actor, actor))
 
 
 @register.filter
