@@ -323,6 +323,7 @@ ACTIONS = [
          stripe="verify_account"),
     post("settings_webhook", SETTINGS, lambda s: Asked(body={"secret": f"whsec_{token()}"}),
          free=frozenset({"secret"}), lines=AUDIT),
+    post("settings_limits", SETTINGS, lambda s: Asked(args=(s.shop.account.id,), body={"calls_per_second": 200})),
     post("settings_taxes", SETTINGS, _taxes),
     post("settings_tips", SETTINGS, lambda s: Asked(body={"tip_presets": "5, 10"})),
     post("settings_policy", SETTINGS, lambda s: Asked(body={"refund_policy": token(), "refund_popup": ""}),
