@@ -40,7 +40,9 @@ class CountForm(forms.Form):
         label=gettext_lazy("Note"),
         required=False,
         max_length=500,
-        help_text=gettext_lazy("Needed when the drawer holds more or less than it should."),
+        help_text=gettext_lazy(
+            "Needed when the drawer holds more or less than it should. It cannot be changed: name no customer."
+        ),
         widget=forms.Textarea(attrs={"rows": 2}),
     )
     shown = forms.CharField(widget=forms.HiddenInput, max_length=20)

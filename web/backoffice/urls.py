@@ -4,6 +4,7 @@ from django.urls import URLPattern, URLResolver, path
 
 from web.backoffice import (
     close_outs,
+    differences,
     ledgers,
     purchase_list,
     purchases,
@@ -37,6 +38,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("close-out/<uuid:public_id>/", close_outs.close_out, name="close_out"),
     path("reconciliation/", reconciliation.payouts, name="reconciliation"),
     path("reconciliation/export/", reconciliation.export, name="reconciliation_export"),
+    path("reconciliation/differences/", differences.differences, name="differences"),
+    path("reconciliation/differences/<int:drift_id>/", differences.decide, name="difference"),
     path("reconciliation/<str:payout_id>/", reconciliation.payout, name="payout"),
     path("settings/", settings_page.settings_page, name="settings"),
     path("settings/stripe/", settings_page.save_keys, name="settings_keys"),

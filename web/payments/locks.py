@@ -23,6 +23,7 @@ from web.payments.models import (
     CardSetup,
     Cart,
     ConnectionToken,
+    Drift,
     Job,
     LedgerBalance,
     Operation,
@@ -154,6 +155,11 @@ def open_attempt(*, operation: Operation, payment_id: int, refund_id: int | None
     return (
         attempts.filter(refund=None) if refund_id is None else attempts.filter(refund_id=refund_id)
     ).first()
+
+
+def drift(drift_id: int) -> Drift:
+    """Lock a difference between Stripe's books and ours. Nothing that money hangs on is locked with it."""
+    return Drift.objects.select_for_update(no_key=True).get(id=drift_id)
 
 
 def reader(reader_id: int) -> Reader:

@@ -316,6 +316,8 @@ ACTIONS = [
         "email": "again@example.com", "form_token": token()}), at_once=EACH,
          why="two mails to whom asked twice; three an hour at most"),
     post("close_outs", DRAWERS, _drawer),
+    post("difference", REFUNDS, lambda s: Asked(args=(s.difference().id,), body={"note": "A test", "step": "accept"}),
+         lines=AUDIT),
     # --- settings ---
     post("settings_keys", SETTINGS, _keys, lines=AUDIT, stripe="verify_account",
          free=frozenset({"publishable_key", "secret_key"})),

@@ -168,6 +168,7 @@ READS = [
     read("close_outs_export", DRAWERS),
     read("reconciliation", SEES),
     read("reconciliation_export", SEES, lambda s: Asked(query={"payout": s.payout().payout_id})),
+    read("differences", SEES),
     read("payout", SEES, lambda s: Asked(args=(s.payout().payout_id,))),
     read("settings", SETTINGS),
     read("settings_account_state", SETTINGS),

@@ -30,6 +30,7 @@ from web.payments.models import (
     CloseOut,
     ConnectionToken,
     Dispute,
+    Drift,
     Method,
     Order,
     OrderLine,
@@ -309,6 +310,14 @@ class Studio:
         return Payout.objects.create(
             account=self.shop.account, payout_id=f"po_{token()}", status="paid", amount_minor=PRICE, currency="usd",
             is_automatic=True, created_at=now, arrives_on=now.date(),
+        )  # fmt: skip
+
+    def difference(self) -> Drift:
+        now = timezone.now()
+        return Drift.objects.create(
+            account=self.shop.account, business=self.business, kind=Drift.Kind.UNKNOWN_CHARGE, currency="usd",
+            object_id=f"pi_{token()}", ours="no payment", theirs="received 36.00 USD", at_risk_minor=PRICE,
+            found_at=now, checked_at=now,
         )  # fmt: skip
 
     def drawer(self) -> Location:

@@ -14,7 +14,17 @@ from django.utils import timezone
 from tests.factories import ProfileFactory, StaffFactory
 from tests.shop import Shop, given_back
 from web.core.models import Business, Profile
-from web.payments.models import AuditEntry, Cart, InboxEvent, Method, Order, Payment, ProfilePaymentData
+from web.payments.models import (
+    AuditEntry,
+    BulkRefund,
+    Cart,
+    Drift,
+    InboxEvent,
+    Method,
+    Order,
+    Payment,
+    ProfilePaymentData,
+)
 from web.payments.operations import carts, desk, erasure, receipts
 
 SignIn = Callable[[Profile], Client]
@@ -69,6 +79,14 @@ def person(business: Business) -> Profile:
             object_id=f"ch_{payment.id}", occurred_at=now, received_at=now, due_at=now, state="applied",
             payload={"data": {"object": {"id": f"ch_{payment.id}", "amount": 3600, "billing_details": details}}},
         )  # fmt: skip
+    Order.objects.update(discount_reason=f"{NAME} waited long")
+    BulkRefund.objects.create(
+        business=business, item=shop.item, item_name="x", reason=f"{NAME} was ill", form_token="x" * 20, created_at=now
+    )  # fmt: skip
+    Drift.objects.create(
+        account=shop.account, business=business, kind=Drift.Kind.AMOUNT, object_id="pi_x", ours="", theirs="",
+        currency="usd", at_risk_minor=1, found_at=now, checked_at=now, note=f"Asked {EMAIL}: rounding",
+    )  # fmt: skip
     InboxEvent.objects.create(
         account=shop.account, event_id="evt_other", event_type="customer.updated", object_id="cus_1", due_at=now,
         occurred_at=now, received_at=now, state="ignored", payload={"data": {"object": {"description": EMAIL}}},
@@ -116,6 +134,8 @@ def test_nothing_of_the_person_is_left_and_every_order_is(person: Profile, busin
         ]["amount"]
         == 3600
     )
+    assert BulkRefund.objects.get().reason == "[erased] was ill", "why money moved stays"
+    assert Drift.objects.get().note == "Asked [erased]: rounding"
     entry = AuditEntry.objects.filter(action="person.erased").get()
     assert entry.subject == f"customer {person.id}"
     with pytest.raises(erasure.NobodyFound):

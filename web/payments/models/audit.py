@@ -27,6 +27,7 @@ class AuditEntry(models.Model):
         BULK_REFUND_RESUMED = "bulk_refund.resumed", _("Refund of many orders resumed")
         READER_CHANGED = "reader.changed", _("Card reader changed")
         SHIFT_CLOSED = "shift.closed", _("Shift closed")
+        DRIFT_NOTED = "drift.noted", _("Difference looked into")
 
     business = models.ForeignKey(Business, on_delete=models.PROTECT, related_name="audit")
     action = models.CharField(max_length=40, choices=Action)

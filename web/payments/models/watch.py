@@ -86,6 +86,8 @@ class Drift(models.Model):
     checked_at = models.DateTimeField()
     resolved_at = models.DateTimeField(null=True)  # it vanished: the books agree again
     note = models.CharField(max_length=200, blank=True)  # of whoever looked into it
+    # Since when a person says that it may stay: it is listed apart, until it is another one.
+    accepted_at = models.DateTimeField(null=True)
 
     class Meta:
         constraints = [

@@ -12,10 +12,14 @@ from dataclasses import dataclass
 
 from django.db import transaction
 from django.db.models import Q, Sum
+from django.utils.translation import gettext_lazy as _
 
+from web.payments import locks
+from web.payments.errors import Kind, Refusal
 from web.payments.jobs import CHECK_DRIFT, NOBODY_WAITS, READ_INTENT, enqueue_for_payment
-from web.payments.models import Drift, DriftCursor, Payment, Refund, StripeAccount
+from web.payments.models import AuditEntry, Drift, DriftCursor, Payment, Refund, StripeAccount
 from web.payments.money import Money
+from web.payments.operations import audit
 from web.payments.operations.refund_news import import_soon
 from web.payments.operations.rounds import Round
 from web.payments.states import PaymentState, RefundState
@@ -30,6 +34,21 @@ MOST_READ_ALONE = 50
 
 _MONEY_IS_HERE = (PaymentState.SUCCEEDED, PaymentState.HELD)
 _GIVEN_BACK = (RefundState.PENDING, RefundState.SUCCEEDED)
+
+
+LONGEST_NOTE = 200
+
+
+class NoteNeeded(Refusal):
+    code = "drift_note_needed"
+    message = _("Say why this difference may stay.")
+    next_step = _("Nothing was changed. Write what you found out, and accept it again.")
+
+
+class DifferenceGone(Refusal):
+    code, kind = "difference_gone", Kind.CONFLICT
+    message = _("The books agree here again.")
+    next_step = _("Nothing was changed, and nothing has to be done.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,7 +282,10 @@ def _keep(
             ],
             ignore_conflicts=True,
         )
-        still.filter(kind=one.kind).update(**shown)
+        known = still.filter(kind=one.kind)
+        same = {name: value for name, value in shown.items() if name != "checked_at"}
+        known.exclude(**same).update(accepted_at=None)  # what was accepted was another difference
+        known.update(**shown)
 
 
 def _heal(payment: Payment, kinds: set[Drift.Kind], *, now: datetime.datetime) -> None:
@@ -273,6 +295,28 @@ def _heal(payment: Payment, kinds: set[Drift.Kind], *, now: datetime.datetime) -
         import_soon(payment, now=now)
 
 
-def annotate(*, drift_id: int, note: str) -> None:
-    """Keep what a person found out about a difference."""
-    Drift.objects.filter(id=drift_id).update(note=note.strip()[:200])
+@transaction.atomic
+def decide(*, drift_id: int, note: str, accepts: bool, actor: str, now: datetime.datetime) -> Drift:
+    """Keep what a person found out about a difference, and whether it may stay; accepting needs the reason.
+
+    The note's words are not in the audit, which is kept for ever: they may name somebody.
+    """
+    drift = locks.drift(drift_id)
+    note = note.strip()[:LONGEST_NOTE]
+    if drift.resolved_at is not None:
+        raise DifferenceGone
+    if accepts and not note:
+        raise NoteNeeded
+    if (note, accepts) == (drift.note, drift.accepted_at is not None):  # the same click twice
+        return drift
+    drift.note, drift.accepted_at = note, now if accepts else None
+    drift.save(update_fields=["note", "accepted_at"])
+    audit.record(
+        AuditEntry.Action.DRIFT_NOTED,
+        business_id=drift.business_id,
+        actor=actor,
+        now=now,
+        subject=drift.object_id,
+        changes={"kind": drift.kind, "accepted": accepts},
+    )
+    return drift

@@ -25,9 +25,11 @@ from web.payments.errors import Kind, Refusal
 from web.payments.models import (
     Attempt,
     AuditEntry,
+    BulkRefund,
     Card,
     CardSetup,
     Cart,
+    Drift,
     InboxEvent,
     LedgerEntry,
     Order,
@@ -230,6 +232,28 @@ def _notes(person: Person, payments: list[int]) -> int:
         if kept != refund.reason:
             Refund.objects.filter(id=refund.id).update(reason=kept)
             count += 1
+    return count + _words_of_staff(person)
+
+
+def _words_of_staff(person: Person) -> int:
+    """Take the person out of what staff wrote about many or about none: the words stay, without the person.
+
+    A close-out's note stays as it was signed (docs/decisions/0014): its form asks not to name anybody.
+    """
+    count = 0
+    orders = [order.id for order in person.orders]
+    for order in Order.objects.filter(id__in=orders).exclude(discount_reason=""):
+        kept = _without(person, order.discount_reason)[:200]
+        count += Order.objects.filter(id=order.id).exclude(discount_reason=kept).update(discount_reason=kept)
+    for cart in Cart.objects.filter(id__in=[cart.id for cart in person.carts]).exclude(discount_reason=""):
+        kept = _without(person, cart.discount_reason)[:200]
+        count += Cart.objects.filter(id=cart.id).exclude(discount_reason=kept).update(discount_reason=kept)
+    for bulk in BulkRefund.objects.filter(business=person.business):
+        kept = _without(person, bulk.reason)[:500]
+        count += BulkRefund.objects.filter(id=bulk.id).exclude(reason=kept).update(reason=kept)
+    for drift in Drift.objects.filter(business=person.business).exclude(note=""):
+        kept = _without(person, drift.note)[:200]
+        count += Drift.objects.filter(id=drift.id).exclude(note=kept).update(note=kept)
     return count
 
 

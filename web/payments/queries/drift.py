@@ -10,6 +10,7 @@ from web.payments.models import Drift
 from web.payments.money import Money
 
 MOST_SHOWN = 500
+MOST_RESOLVED = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,7 @@ class Shown:
 
 def open_differences(business: Business | None = None) -> list[Shown]:
     """Return what differs now, of one business or of all, the largest amounts first."""
-    rows = Drift.objects.filter(resolved_at=None).select_related("business", "account", "payment")
+    rows = Drift.objects.filter(resolved_at=None).select_related("business", "account", "payment__order")
     if business is not None:
         rows = rows.filter(business=business)
     shown = [
@@ -42,3 +43,12 @@ def at_risk(shown: Iterable[Shown]) -> dict[str, Money]:
             one.at_risk if before is None else Money(before.amount + one.at_risk.amount, currency)
         )
     return sums
+
+
+def lately_resolved(business: Business) -> list[Shown]:
+    """Return the differences that vanished last."""
+    rows = Drift.objects.filter(business=business, resolved_at__isnull=False).select_related("payment__order")
+    return [
+        Shown(row, Money(row.at_risk_minor, row.currency))
+        for row in rows.order_by("-resolved_at", "-id")[:MOST_RESOLVED]
+    ]

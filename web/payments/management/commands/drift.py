@@ -10,6 +10,8 @@ from django.utils import timezone
 
 from web.core.models import Business
 from web.payments.bell import bell
+from web.payments.models import Drift
+from web.payments.operations import audit
 from web.payments.operations import drift as operations
 from web.payments.operations.rounds import watched
 from web.payments.queries import drift
@@ -32,7 +34,10 @@ class Command(BaseCommand):
                 raise CommandError(f"There is no business {options['business_id']}.")
         if options["note"]:
             number, text = options["note"]
-            operations.annotate(drift_id=int(number), note=text)
+            accepts = Drift.objects.filter(id=int(number), accepted_at__isnull=False).exists()
+            operations.decide(
+                drift_id=int(number), note=text, accepts=accepts, actor=audit.COMMAND, now=timezone.now()
+            )
         elif options["check"]:
             self._check(business, options["days"])
             return
