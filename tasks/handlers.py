@@ -17,6 +17,7 @@ from tasks import (
     refunds,
     saved_cards,
     terminal,
+    webhooks,
 )
 from web.payments import jobs
 
@@ -43,6 +44,7 @@ HANDLERS: dict[str, Callable[..., Result]] = {
     jobs.READ_CARD_SETUP.name: cards.read_card_setup,
     jobs.DETACH_CARD.name: cards.detach_card,
     jobs.ASK_BULK_REFUND.name: refunds.ask_bulk_refund,
+    jobs.REHEARSE_EVENT.name: webhooks.rehearse_event,
     jobs.DRILL_STEP.name: drills.drill_step,
     jobs.SEND_RECEIPT.name: receipts.send_receipt,
     jobs.BACKFILL_EVENTS.name: backfill.backfill_events,

@@ -11,6 +11,9 @@ urlpatterns = [
     path("accounts/", include("web.core.account_urls")),
     path("branding.css", branding, name="branding"),
     path("i18n/set-language/", set_language, name="set_language"),
+    path(
+        "ops/", include("web.ops.urls")
+    ),  # the installation's own, whatever prefix its businesses' pages have
     path(settings.PAYMENT_URL_PREFIX, include("web.payment_urls")),
 ]
 

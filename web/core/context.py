@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from web.core.branding import stylesheet_url
 from web.core.groups import Group
-from web.core.tenancy import groups_of
+from web.core.tenancy import groups_of, operator_rights
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +32,12 @@ STAFF_PAGES: tuple[tuple[str, Promise, tuple[Group, ...]], ...] = (
     ("payment:credit_balance", _("Balances"), (Group.CREDITS, Group.CUSTOMERS)),
     ("payment:credit_services", _("Service credits"), (Group.CREDITS, Group.CUSTOMERS)),
     ("payment:settings", _("Settings"), (Group.SETTINGS,)),
-    ("payment:ops", _("Operations"), (Group.SETTINGS,)),
 )
 CUSTOMER_PAGES: tuple[tuple[str, Promise], ...] = (
     ("payment:shop", _("Shop")),
     ("payment:cart", _("Cart")),
 )
+OPERATOR_PAGES: tuple[tuple[str, Promise], ...] = (("ops:dashboard", _("Operations")),)
 MEMBER_PAGES: tuple[tuple[str, Promise], ...] = (("payment:my_purchases", _("My purchases")),)
 
 
@@ -67,6 +67,8 @@ def navigation(request: HttpRequest) -> list[Link]:
         names = [(name, label) for name, label, groups in STAFF_PAGES if not mine.isdisjoint(groups)]
     else:
         names = [*CUSTOMER_PAGES, *(MEMBER_PAGES if profile is not None else ())]
+    if operator_rights(request):
+        names.extend(OPERATOR_PAGES)
     links = []
     for name, label in names:
         try:

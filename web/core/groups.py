@@ -26,6 +26,19 @@ class Group(StrEnum):
 GROUP_NAMES: tuple[str, ...] = tuple(group.value for group in Group)
 
 
+class PlatformGroup(StrEnum):
+    """A right of whoever runs the installation, over all its businesses: not a business's to give.
+
+    They are granted by a command on a server (`manage.py operators`). A superuser of a business has none of them.
+    """
+
+    OPS = "ops"  # see and act
+    OPS_READ = "ops_read"  # see
+
+
+PLATFORM_GROUP_NAMES: tuple[str, ...] = tuple(group.value for group in PlatformGroup)
+
+
 def create_groups(*, using: str, **_: object) -> None:
     """Create the groups that are missing: after every `migrate`, and after a flush between tests.
 
@@ -34,7 +47,6 @@ def create_groups(*, using: str, **_: object) -> None:
     from django.contrib.auth.models import Group as AuthGroup
 
     rows = AuthGroup.objects.using(using)
-    known = set(rows.filter(name__in=GROUP_NAMES).values_list("name", flat=True))
-    rows.bulk_create(
-        [AuthGroup(name=name) for name in GROUP_NAMES if name not in known], ignore_conflicts=True
-    )
+    wanted = GROUP_NAMES + PLATFORM_GROUP_NAMES
+    known = set(rows.filter(name__in=wanted).values_list("name", flat=True))
+    rows.bulk_create([AuthGroup(name=name) for name in wanted if name not in known], ignore_conflicts=True)

@@ -20,11 +20,12 @@ from django.db import models
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils import timezone, translation
+from django.utils.translation import gettext as _
 from django_htmx.http import HttpResponseClientRedirect
 from django_htmx.middleware import HtmxDetails
 
 from web.core import errors
-from web.core.groups import GROUP_NAMES
+from web.core.groups import GROUP_NAMES, PLATFORM_GROUP_NAMES, PlatformGroup
 from web.core.models import Business, BusinessHost, Profile, User
 
 if TYPE_CHECKING:
@@ -234,14 +235,61 @@ def groups_of(request: HttpRequest) -> frozenset[str]:
     asking = cast(Any, request)
     if getattr(asking, "profile", None) is None:
         return frozenset()
+    if asking.user.is_superuser:
+        return frozenset(GROUP_NAMES)
+    return _own_groups(asking)
+
+
+def _own_groups(asking: Any) -> frozenset[str]:
+    """Return the groups that a member of staff was put in; read once a request."""
+    if not asking.profile.is_staff:
+        return frozenset()
     if not hasattr(asking, "_groups"):
-        if asking.user.is_superuser:
-            asking._groups = frozenset(GROUP_NAMES)
-        elif asking.profile.is_staff:
-            asking._groups = frozenset(asking.user.groups.values_list("name", flat=True))
-        else:
-            asking._groups = frozenset()
+        asking._groups = frozenset(asking.user.groups.values_list("name", flat=True))
     return cast(frozenset[str], asking._groups)
+
+
+def operator_rights(request: HttpRequest) -> frozenset[str]:
+    """Name the rights that the request's person has over the whole installation.
+
+    Nobody has them by being something else: not a business's owner, nor its superuser.
+    """
+    asking = cast(Any, request)
+    if getattr(asking, "profile", None) is None or not asking.user.is_active:
+        return frozenset()
+    return _own_groups(asking) & frozenset(PLATFORM_GROUP_NAMES)
+
+
+def operators_only(*, acting: bool = False) -> Callable[[View], View]:
+    """Open a view to those who run the installation; `acting` keeps those out who may only look.
+
+    Signed out: to the sign-in page, and back. Somebody of a business without the right gets 404: what is not their
+    business's is not there for them. An operator who may only look gets 403 where something would change.
+    """
+
+    def decorate(view: View) -> View:
+        @wraps(view)
+        def wrapper(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:
+            rights = operator_rights(request)
+            if not rights:
+                return errors.not_found(request)
+            if acting and PlatformGroup.OPS not in rights:
+                return _looking_only(request)
+            return view(request, *args, **kwargs)
+
+        return cast(View, sign_in_required(wrapper))
+
+    return decorate
+
+
+def _looking_only(request: HttpRequest) -> HttpResponse:
+    return errors.problem(
+        request,
+        status=403,
+        code="looking_only",
+        message=_("Your account may look at operations, and change nothing."),
+        next_step=_("Ask somebody who may act, or whoever runs the servers for the right."),
+    )
 
 
 def get_for_business_or_404(

@@ -13,6 +13,7 @@ REPEATED = "payment.repeated"  # a form, tab or till asked again and got the sam
 SENT = "stripe.sent"
 ANSWERED = "stripe.answered"
 READ = "stripe.read"
+READ_ASKED = "read.asked"  # by somebody on call
 WEBHOOK = "stripe.webhook"
 STALE = "stripe.stale"  # older news than what we have; kept, not applied
 ORDER_MADE = "order.made"

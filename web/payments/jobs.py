@@ -91,6 +91,10 @@ CHARGE_CARD = JobKind("charge_card", Queue.INTENTS, arguments=("payment_id",))
 CREATE_CARD_SETUP = JobKind("create_card_setup", Queue.INTENTS, arguments=("card_setup_id",))
 READ_CARD_SETUP = JobKind("read_card_setup", Queue.INTENTS, arguments=("card_setup_id",))
 DETACH_CARD = JobKind("detach_card", Queue.INTENTS, arguments=("card_id",))
+# Applies an event and takes it all back: what a replay would change, for whoever is about to ask for one.
+REHEARSE_EVENT = JobKind(
+    "rehearse_event", Queue.MAINTENANCE, max_attempts=3, is_followed=True, arguments=("inbox_event_id",)
+)
 DRILL_STEP = JobKind("drill_step", Queue.MAINTENANCE, arguments=("step",))  # load for `manage.py drill`
 # Pages of lists: each may take as long as any call, and the lease allows for all of them.
 BACKFILL_EVENTS = JobKind(

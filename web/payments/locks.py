@@ -217,6 +217,12 @@ def balances(*, customer_ids: Iterable[int], ids: Iterable[int]) -> list[LedgerB
     return list(LedgerBalance.objects.select_for_update(no_key=True).filter(wanted).order_by("id"))
 
 
+def dead_jobs(ids: Collection[int]) -> list[Job]:
+    """Lock those of the jobs that are dead still, ascending: an operator decides about them."""
+    rows = Job.objects.select_for_update(no_key=True).filter(id__in=ids, state=Job.State.DEAD)
+    return list(rows.order_by("id"))
+
+
 def running_job(*, job_id: int, fence: int) -> Job | None:
     """Lock a job, if this claim of it still holds."""
     return (

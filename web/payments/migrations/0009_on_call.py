@@ -44,6 +44,7 @@ class Migration(migrations.Migration):
                             ("payment.read", "Payment read at Stripe"),
                             ("worker.drained", "Worker told to take no more"),
                             ("worker.returned", "Worker told to take work again"),
+                            ("rights.changed", "An operator’s rights changed"),  # noqa: RUF001
                         ],
                         max_length=20,
                     ),

@@ -98,6 +98,7 @@ class OperatorAction(models.Model):
         PAYMENT_READ = "payment.read", _("Payment read at Stripe")
         WORKER_DRAINED = "worker.drained", _("Worker told to take no more")
         WORKER_RETURNED = "worker.returned", _("Worker told to take work again")
+        RIGHTS_CHANGED = "rights.changed", _("An operator’s rights changed")  # noqa: RUF001
 
     action = models.CharField(max_length=20, choices=Action)
     actor = models.CharField(max_length=40)  # "operator 12" (a profile's id), "command"

@@ -17,7 +17,7 @@ from web.core import faultpoints, metrics, tracing
 from web.payments import history, locks
 from web.payments.bell import bell
 from web.payments.jobs import Queue
-from web.payments.models import InboxEvent, Payment, Payout
+from web.payments.models import Cart, Dispute, InboxEvent, Order, Payment, Payout, Refund
 from web.payments.operations import balance, cards, disputes, reader_attempts, refund_news, settling
 from web.payments.snapshots import (
     CardFacts,
@@ -287,6 +287,64 @@ def _put_off(event: InboxEvent, error: Exception, *, now: datetime.datetime) -> 
     else:
         event.state = InboxEvent.State.RECEIVED
         event.due_at = now + datetime.timedelta(seconds=min(FIRST_RETRY_SECONDS * 2**event.tries, 600))
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsal:
+    """What applying an event would do: its new state, and of each row of its sale what differs after it."""
+
+    outcome: str
+    changes: list[tuple[str, str, str]]  # what, before, after
+
+
+def rehearse(*, inbox_event_id: int, interpret: Interpreter, now: datetime.datetime) -> Rehearsal:
+    """Apply an event as a batch would, look at what changed, and take all of it back."""
+    with transaction.atomic(durable=True):
+        event = InboxEvent.objects.get(id=inbox_event_id)
+        work = _interpreted(event, interpret)
+        sale = work.sale or (event.payment.cart_reference if event.payment is not None else None)
+        if sale is not None:
+            locks.sales({sale})
+        before = _picture(sale)
+        try:
+            with transaction.atomic():
+                _apply(work, now=now)
+            outcome = event.state
+        except Exception as error:  # noqa: BLE001 - what a replay would meet is what is asked for
+            outcome = f"failed: {type(error).__name__}"
+        after = _picture(sale)
+        transaction.set_rollback(True)
+    changes = [
+        (what, before.get(what, "none"), after.get(what, "none"))
+        for what in sorted({*before, *after})
+        if before.get(what) != after.get(what)
+    ]
+    return Rehearsal(outcome, changes)
+
+
+def _picture(sale: uuid.UUID | None) -> dict[str, str]:
+    """Describe the rows of a sale that an event may change, without anything personal or secret."""
+    if sale is None:
+        return {}
+    seen: dict[str, str] = {}
+    for payment in Payment.objects.filter(cart_reference=sale).order_by("id"):
+        name = f"payment {payment.intent_id or payment.public_id}"
+        held = f", held: {payment.held_reason}" if payment.held_reason else ""
+        seen[name] = (
+            f"{payment.state}{held}, received {payment.amount_received_minor} {payment.currency}, "
+            f"given back {payment.refunded_minor}"
+        )
+    for refund in Refund.objects.filter(payment__cart_reference=sale).order_by("id"):
+        seen[f"refund {refund.stripe_refund_id or refund.public_id}"] = (
+            f"{refund.state}, {refund.amount_minor} {refund.currency}"
+        )
+    for dispute in Dispute.objects.filter(payment__cart_reference=sale).order_by("id"):
+        seen[f"dispute {dispute.stripe_dispute_id}"] = f"{dispute.status}, taken {dispute.taken_minor}"
+    for order in Order.objects.filter(cart_reference=sale):
+        seen[f"order {order.number}"] = f"{order.total_minor} {order.currency}"
+    for cart in Cart.objects.filter(reference=sale):
+        seen["cart"] = f"{cart.state}, committed {cart.committed_minor}"
+    return seen
 
 
 def replay(*, now: datetime.datetime) -> int:

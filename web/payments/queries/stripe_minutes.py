@@ -10,6 +10,7 @@ from django.db import connection
 from django.db.models import Count, Sum
 
 from web.payments.models import StripeAccount, StripeMinute
+from web.payments.queries.queues import MOST_POINTS
 
 LATELY = datetime.timedelta(minutes=15)
 MOST_SHOWN = 20
@@ -108,3 +109,23 @@ def silent_accounts() -> int:
     """Return for how many accounts Stripe does not answer (their breaker is open). One query."""
     found = StripeAccount.objects.exclude(silent_since=None).aggregate(number=Count("id"))
     return int(found["number"])
+
+
+def history(*, now: datetime.datetime, within: datetime.timedelta) -> list[tuple[datetime.datetime, Calls]]:
+    """Return all accounts' calls in each stretch of time, the oldest first. One query."""
+    minutes = max(-(-int(within.total_seconds()) // 60 // MOST_POINTS), 1)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT date_bin(make_interval(mins => %(minutes)s), minute, %(origin)s) AS at, sum(calls)::bigint,
+                   sum(errors)::bigint, sum(limited)::bigint, sum(turned_away)::bigint, sum(milliseconds)::bigint
+            FROM payments_stripeminute WHERE minute > %(since)s AND minute <= %(now)s GROUP BY at ORDER BY at
+            """,
+            {
+                "minutes": minutes,
+                "origin": datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC),
+                "since": now - within,
+                "now": now,
+            },
+        )
+        return [(at, Calls(*sums)) for at, *sums in cursor.fetchall()]

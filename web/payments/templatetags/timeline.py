@@ -23,6 +23,7 @@ KINDS: dict[str, str | Promise] = {
     history.SENT: gettext_lazy("Sent to Stripe"),
     history.ANSWERED: gettext_lazy("Stripe answered"),
     history.READ: gettext_lazy("Read at Stripe"),
+    history.READ_ASKED: gettext_lazy("Somebody on call asked for it to be read at Stripe"),
     history.WEBHOOK: gettext_lazy("Stripe reported"),
     history.STALE: gettext_lazy("Older news from Stripe, kept and not applied"),
     history.ORDER_MADE: gettext_lazy("Order made"),

@@ -16,7 +16,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from web.core.accounts import create_person, user_of_address
-from web.core.groups import GROUP_NAMES, Group
+from web.core.groups import GROUP_NAMES, Group, PlatformGroup
 from web.core.models import Business, BusinessHost, Item, ItemType, Location, Profile
 from web.payments.models import Reader, StripeAccount, WebhookSecret
 from web.payments.money import Money
@@ -182,13 +182,18 @@ def _locations(studio: Business, second: Business) -> None:
 def _people(business: Business, password: str) -> list[dict[str, str]]:
     domain = "hanriver.example" if business.business_id == 1001 else "mapo.example"
     language = "en" if business.business_id == 1001 else "ko"
-    wanted = (
+    wanted: tuple[tuple[str, str, Profile.Role, tuple[str, ...]], ...] = (
         ("owner", "Hana Park", Profile.Role.STAFF, GROUP_NAMES),
         ("desk", "Dana Reyes", Profile.Role.STAFF, (Group.STORE, Group.CHECKIN, Group.PURCHASES)),
         ("mina", "Mina Kim", Profile.Role.CUSTOMER, ()),
         ("sam", "Sam Lee", Profile.Role.CUSTOMER, ()),
         ("ada", "Ada Novak", Profile.Role.CUSTOMER, ()),
     )
+    if business.business_id == 1001:  # who runs the installation signs in somewhere, and sees every business
+        wanted += (
+            ("oncall", "Noor Haddad", Profile.Role.STAFF, (PlatformGroup.OPS,)),
+            ("watch", "Ines Costa", Profile.Role.STAFF, (PlatformGroup.OPS_READ,)),
+        )
     home = business.locations.order_by("id").first()
     people = []
     for local, name, role, groups in wanted:

@@ -12,7 +12,7 @@ from django.utils import timezone
 from web.payments.bell import bell
 from web.payments.jobs import CATALOGUE, Queue
 from web.payments.operations import backlog as operations
-from web.payments.operations import inbox
+from web.payments.operations import inbox, operators
 from web.payments.queries import backlog
 
 
@@ -31,6 +31,7 @@ class Command(BaseCommand):
         replay.add_argument("--name", choices=sorted(CATALOGUE), help="all dead jobs of this name")
         replay.add_argument("--all", action="store_true", help="all dead jobs")
         replay.add_argument("--inbox", action="store_true", help="Stripe's events that were given up")
+        replay.add_argument("--reason", default="from the command line", help="kept with what was done")
 
     def handle(self, *args: Any, **options: Any) -> None:
         match options["action"]:
@@ -38,9 +39,14 @@ class Command(BaseCommand):
                 self._dead(options["limit"])
             case "replay":
                 if options["inbox"]:
-                    self._replay_inbox()
+                    self._replay_inbox(options["reason"])
                 else:
-                    self._replay(options["job_ids"], options["name"], everything=options["all"])
+                    self._replay(
+                        options["job_ids"],
+                        options["name"],
+                        everything=options["all"],
+                        reason=options["reason"],
+                    )
             case _:
                 self._depth()
 
@@ -64,17 +70,27 @@ class Command(BaseCommand):
         if not jobs:
             self.stdout.write("No job is dead.")
 
-    def _replay_inbox(self) -> None:
-        count = inbox.replay(now=timezone.now())
+    def _replay_inbox(self, reason: str) -> None:
+        with transaction.atomic():
+            count = inbox.replay(now=timezone.now())
+            self._note("every event that was given up", count, is_inbox=True, reason=reason)
         bell.ring(Queue.WEBHOOKS)
         bell.wait_until_rung(seconds=2)
         self.stdout.write(f"{count} events wait again.")
 
-    def _replay(self, job_ids: list[int], name: str | None, *, everything: bool) -> None:
+    def _note(self, what: str, count: int, *, is_inbox: bool, reason: str) -> None:
+        if count:
+            operators.note_replayed(
+                what=what, number=count, is_inbox=is_inbox, reason=reason, now=timezone.now()
+            )
+
+    def _replay(self, job_ids: list[int], name: str | None, *, everything: bool, reason: str) -> None:
         if not (job_ids or name or everything):
             raise CommandError("Say which: job ids, --name, --all, or --inbox.")
         with transaction.atomic():
             count = operations.replay(now=timezone.now(), name=name, job_ids=job_ids or None)
+            what = f"dead jobs {job_ids or ''} {name or ''}".strip()
+            self._note(what, count, is_inbox=False, reason=reason)
         for queue in operations.due_queues(now=timezone.now()):
             bell.ring(queue)
         bell.wait_until_rung(seconds=2)
