@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 import redis
+import requests
+from celery import Celery
 
 from stack.customer import Customer, Payment, Unexpected
 from stack.demo import BAD_CARD, GOOD_CARD
@@ -236,6 +238,35 @@ def test_scenario_22_the_broker_loses_everything(house: House) -> None:
         house.stack.redis.wipe()
     for customer, page in pages:
         house.paid_once(customer, customer.wait_for_the_form(page))
+
+
+def test_scenario_23_a_worker_lives_and_hears_no_bell_any_more(house: House) -> None:
+    """The broker came back, and the worker takes nothing from it any more: beat says so, and so does /readyz.
+
+    That the worker itself notices after a minute, and ends, is in test_pulses.py; here it is killed.
+    """
+    (log,) = [process.log for process in house.stack.processes() if process.name == "beat"]
+    said_before = log.stat().st_size
+    house.stack.redis.restart()
+    customer, cart = house.cart()
+    broker = Celery(broker=house.stack.urls.broker)
+
+    def is_deaf() -> bool:
+        # To every worker, again and again: one that has just reconnected may not listen to commands yet.
+        answers = broker.control.cancel_consumer("intents", reply=True, timeout=1)
+        return any(name.startswith("stripe-") for answer in answers or [] for name in answer)
+
+    house.until(is_deaf, "deaf")
+    page = customer.press_pay(cart)
+    # A minute and more goes by.
+    house.rows("UPDATE payments_job SET due_at = now() - interval '2 minutes' WHERE state = 'waiting'")
+    house.rows("UPDATE payments_workerpulse SET drained_at = NULL WHERE queue = 'intents'")
+    house.until(lambda: b"queue.silent" in log.read_bytes()[said_before:], "beat says so")
+    ready = requests.get(f"{house.stack.urls.web}/readyz", timeout=30).json()
+    assert (ready["status"], ready["queues"]) == ("degraded", "silent: intents")
+    house.stack.kill_worker("stripe")
+    house.paid_once(customer, customer.wait_for_the_form(page))
+    assert requests.get(f"{house.stack.urls.web}/readyz", timeout=30).json()["status"] == "ok"
 
 
 def test_redis_is_away_while_somebody_pays(house: House) -> None:
