@@ -23,6 +23,7 @@ _WAITING = (
     b"UPDATE payments_inboxevent SET due_at = now() WHERE state = 'received' AND due_at > now()",
     b"UPDATE payments_payment SET next_check_at = now() WHERE next_check_at > now()",
     b"UPDATE payments_refund SET next_check_at = now() WHERE next_check_at > now()",
+    b"UPDATE payments_readeraction SET next_poll_at = now() WHERE next_poll_at > now()",
 )
 
 

@@ -60,6 +60,8 @@ for _name in (
 import django  # noqa: E402  # settings read the environment above
 from django.conf import settings as django_settings  # noqa: E402
 
+from tests import lock_order  # noqa: E402
+
 django.setup()
 # Every test client loads the middleware anew: static files are looked up when asked for, not listed each time.
 django_settings.WHITENOISE_AUTOREFRESH = True
@@ -160,3 +162,17 @@ def clean_cache(db: None) -> Iterator[None]:
     cache.clear()
     yield
     cache.clear()
+
+
+@pytest.fixture(autouse=True)
+def _locks_are_taken_in_order(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    """Watch every test whose transactions are real ones; in others all is one transaction, the test's own."""
+    marker = request.node.get_closest_marker("django_db")
+    if marker is None or not marker.kwargs.get("transaction"):
+        yield
+        return
+    with lock_order.watched(monkeypatch) as watch:
+        yield
+    assert not watch.wrong, "locked out of order: " + "; ".join(watch.wrong[:3])

@@ -229,6 +229,44 @@ def test_a_stripe_refund_is_exactly_one_row(sold: tuple[psycopg.Connection[Row],
     assert "a_stripe_refund_has_two_rows" in {one.name for one in books.compare(own, stripe)}
 
 
+def test_a_dispute_is_known_as_it_stands(sold: tuple[psycopg.Connection[Row], str, Stripe]) -> None:
+    own, account, theirs = sold
+    intent_id = next(charge["payment_intent"] for charge in theirs["charges"])
+    theirs["disputes"] = [
+        {
+            "id": "dp_1",
+            "payment_intent": intent_id,
+            "amount": 700,
+            "currency": "usd",
+            "status": "needs_response",
+        },
+        {
+            "id": "dp_2",
+            "payment_intent": "pi_of_somebody_else",
+            "amount": 1,
+            "currency": "usd",
+            "status": "lost",
+        },
+    ]
+
+    def names() -> list[str]:
+        return [one.name for one in books.compare(own, {account: theirs})]
+
+    assert names() == ["a_dispute_was_never_heard_of"]
+    own.execute(
+        "INSERT INTO payments_dispute (business_id, account_id, payment_id, stripe_dispute_id, charge_id, amount_minor,"
+        " currency, reason, status, is_refundable, taken_minor, fee_minor, fee_currency, entries, snapshot_at,"
+        " opened_at) SELECT business_id, account_id, id, 'dp_1', charge_id, 700, 'usd', '', 'needs_response', false, 0,"
+        " 0, '', 0, now(), now() FROM payments_payment WHERE intent_id = %s",
+        [intent_id],
+    )
+    assert names() == []
+    own.execute("UPDATE payments_dispute SET status = 'lost'")
+    assert names() == ["a_dispute_stands_otherwise"]
+    own.execute("UPDATE payments_dispute SET amount_minor = 1")
+    assert names() == ["a_dispute_has_another_amount"]
+
+
 def test_every_mail_is_held_against_its_receipt(
     sold: tuple[psycopg.Connection[Row], str, Stripe], tmp_path: Any
 ) -> None:

@@ -18,7 +18,7 @@ from tests.integration.tasks.test_sale import arrive, hurry
 from tests.shop import claim, claim_one
 from web.core.models import Profile
 from web.payments.models import Card, CardSetup, Cart, Job, Order, Payment, PaymentSettings
-from web.payments.operations import cards, saved_cards
+from web.payments.operations import attempts, backlog, cards, saved_cards
 from web.payments.queries.quotes import quote
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -237,6 +237,27 @@ def test_dying_between_the_two_writes_charges_once(at: AtStripe, owner: Profile,
     relay.run(claim_one("charge_card"))
     payment.refresh_from_db()
     assert (payment.state, charges(at)) == ("succeeded", [("succeeded", 3600)])
+
+
+def test_a_confirmation_whose_answer_is_lost_for_ever_is_closed_by_its_payments_end(
+    at: AtStripe, owner: Profile, clerk: Profile
+) -> None:
+    """The job died for good with its answer unheard; an event told of the money. The attempt does not stay open."""
+    payment = charge(at, owner, clerk, saved(at, owner))
+    at.fault("reset_after", match={"operation": "payment_intents.confirm"}, times=1)
+    relay.run(claim_one("charge_card"))
+    hurry()
+    backlog.bury(claim_one("charge_card"), error="gave up", now=timezone.now())
+    arrive(at)
+    payment.refresh_from_db()
+    confirmation = payment.attempts.get(operation="confirm_intent")
+    assert (payment.state, confirmation.state) == ("succeeded", "unknown")
+    later = timezone.now() + attempts.FORGOTTEN_AFTER + datetime.timedelta(minutes=1)
+    assert attempts.follow_up(limit=10, now=later) == 1
+    Job.objects.filter(state="waiting").update(due_at=timezone.now())
+    relay.run(claim_one("charge_card"))
+    confirmation.refresh_from_db()
+    assert (confirmation.state, charges(at)) == ("succeeded", [("succeeded", 3600)])
 
 
 def test_a_declined_card_ends_the_payment_and_frees_the_cart(

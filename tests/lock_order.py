@@ -1,0 +1,94 @@
+"""Watches the order in which transactions lock rows, in every test that uses the database.
+
+Two transactions that lock the same rows in different orders wait for each other for ever. The order is written
+down in web/payments/locks.py; a test in which a transaction leaves it fails, whether or not anybody was in the way.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.db.backends.postgresql.base import DatabaseWrapper
+from django.db.backends.utils import CursorWrapper
+
+# Which tables come before which: web/payments/locks.py says why. A cart and its payments are one tree.
+RANKS = {
+    "payments_paymentsettings": 0,
+    "core_location": 1,
+    "payments_cart": 2,
+    "payments_payment": 2,
+    "payments_refund": 3,
+    "payments_orderline": 4,
+    "payments_attempt": 5,
+    "payments_readeraction": 6,
+    "core_profile": 7,
+    "payments_ledgerbalance": 8,
+    "payments_job": 9,
+}
+_LOCK = re.compile(r'^SELECT\b.*?\bFROM "(\w+)".*\bFOR (?:NO KEY )?UPDATE\b(?!.*SKIP LOCKED)', re.DOTALL)
+_ONE = re.compile(r"^\(UUID\('[^']+'\),\)$")  # the parameters of locks.sale: one reference
+# The one place that turns it round, over a cart that nobody else can know yet: operations/saved_cards.py.
+ALLOWED = {("core_profile", "payments_cart"), ("core_profile", "payments_payment")}
+
+
+class Watch:
+    """What each connection's transaction at hand has locked, and the transactions that left the order."""
+
+    def __init__(self) -> None:
+        self.wrong: list[str] = []
+        self._held: dict[int, list[tuple[str, str]]] = {}
+
+    def saw(self, connection: DatabaseWrapper, sql: str, params: Any) -> None:
+        """Note a statement. Rows that are locked already are locked again for nothing, in whatever order."""
+        found = _LOCK.match(sql) if sql.startswith("SELECT") else None
+        if found is None or found[1] not in RANKS:
+            return
+        held = self._held.setdefault(id(connection), [])
+        this = (found[1], str(params))
+        if this in held:
+            return
+        for table, rows in held:
+            is_before = RANKS[table] > RANKS[this[0]] and (table, this[0]) not in ALLOWED
+            if is_before or self._is_wrong_in_a_sale(table, rows, *this):
+                self.wrong.append(f"{this[0]} {this[1]} after {table} {rows}")
+        held.append(this)
+
+    @staticmethod
+    def _is_wrong_in_a_sale(table: str, rows: str, next_table: str, next_rows: str) -> bool:
+        """Return whether a sale's cart comes after its payments, or one sale's cart after a later one's."""
+        if next_table != "payments_cart" or not (_ONE.match(rows) and _ONE.match(next_rows)):
+            return False
+        return next_rows <= rows if table == "payments_payment" else next_rows < rows
+
+    def ended(self, connection: DatabaseWrapper) -> None:
+        """Forget what a transaction held."""
+        self._held.pop(id(connection), None)
+
+
+@contextmanager
+def watched(monkeypatch: Any) -> Iterator[Watch]:
+    """Watch every connection of this process."""
+    watch = Watch()
+    execute, commit, rollback = CursorWrapper.execute, DatabaseWrapper._commit, DatabaseWrapper._rollback
+
+    def executing(cursor: CursorWrapper, sql: Any, params: Any = None) -> Any:
+        if isinstance(sql, str):
+            watch.saw(cursor.db, sql, params)
+        return execute(cursor, sql, params)
+
+    def committing(connection: DatabaseWrapper) -> Any:
+        watch.ended(connection)
+        return commit(connection)
+
+    def rolling_back(connection: DatabaseWrapper) -> Any:
+        watch.ended(connection)
+        return rollback(connection)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(CursorWrapper, "execute", executing)
+        patched.setattr(DatabaseWrapper, "_commit", committing)
+        patched.setattr(DatabaseWrapper, "_rollback", rolling_back)
+        yield watch
