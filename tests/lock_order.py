@@ -72,7 +72,8 @@ class Watch:
 def watched(monkeypatch: Any) -> Iterator[Watch]:
     """Watch every connection of this process."""
     watch = Watch()
-    execute, commit, rollback = CursorWrapper.execute, DatabaseWrapper._commit, DatabaseWrapper._rollback
+    wrapper: Any = DatabaseWrapper  # its two private ends of a transaction are what is watched
+    execute, commit, rollback = CursorWrapper.execute, wrapper._commit, wrapper._rollback
 
     def executing(cursor: CursorWrapper, sql: Any, params: Any = None) -> Any:
         if isinstance(sql, str):
@@ -89,6 +90,6 @@ def watched(monkeypatch: Any) -> Iterator[Watch]:
 
     with monkeypatch.context() as patched:
         patched.setattr(CursorWrapper, "execute", executing)
-        patched.setattr(DatabaseWrapper, "_commit", committing)
-        patched.setattr(DatabaseWrapper, "_rollback", rolling_back)
+        patched.setattr(wrapper, "_commit", committing)
+        patched.setattr(wrapper, "_rollback", rolling_back)
         yield watch

@@ -75,6 +75,14 @@ TABLE: tuple[Guard, ...] = (
         new="Cart.objects.filter(reference=reference).first()",
     ),
     Guard(
+        "rows are locked in one order",
+        f"{SALE}::test_cancelling_is_certain_only_when_stripe_says_so",
+        file="web/payments/locks.py",
+        old="    locked_cart = Cart",
+        new="    list(Payment.objects.select_for_update(no_key=True).filter(cart_reference=reference))\n"
+        "    locked_cart = Cart",
+    ),
+    Guard(
         "a live payment is given back to every form",
         f"{SCENARIOS}::test_two_tabs_ask_at_the_same_moment",
         file="web/payments/operations/intents.py",
