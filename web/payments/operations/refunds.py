@@ -126,7 +126,10 @@ class PaidInCash(Refusal):
 class OnTheReader(Refusal):
     code, kind = "refund_on_the_reader", Kind.CONFLICT
     message = _("This card (Interac) can only be refunded with the card on a reader.")
-    next_step = _("No money moved. Start the refund at a reader, with the customer and the card there.")
+    next_step = _(
+        "No money moved. Give it to the customer's balance instead, or refund it on a reader with Stripe's own means: "
+        "that is taken over here."
+    )
 
 
 class DestinationNotPossible(Refusal):
