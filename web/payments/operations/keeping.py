@@ -44,6 +44,10 @@ def _jobs(before: datetime.datetime) -> QuerySet[Job]:
     return Job.objects.filter(state=Job.State.DONE, finished_at__lt=before).order_by("finished_at")
 
 
+def _discarded(before: datetime.datetime) -> QuerySet[Job]:
+    return Job.objects.filter(state=Job.State.DROPPED, finished_at__lt=before).order_by("finished_at")
+
+
 def _events(before: datetime.datetime) -> QuerySet[InboxEvent]:
     settled = [InboxEvent.State.APPLIED, InboxEvent.State.IGNORED]
     rows = InboxEvent.objects.filter(received_at__lt=before, state__in=settled)
@@ -74,6 +78,13 @@ def _sessions(before: datetime.datetime) -> QuerySet[Session]:
 
 ALL = (
     Kept("jobs", 7, "done; long enough to ask what happened last week", _jobs, _delete),
+    Kept(
+        "discarded",
+        7,
+        "jobs that an operator discarded; who and why stays in the record",
+        _discarded,
+        _delete,
+    ),
     Kept(
         "events",
         35,
