@@ -14,7 +14,7 @@ COMPILE = $(UV) pip compile pyproject.toml --universal --python-version 3.11 --g
 	--no-emit-index-url --no-emit-find-links -q --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-once test test-unit chaos faults drill guards check lint types contracts format messages lock screenshots compose-check clean
+.PHONY: help setup demo demo-once test test-unit chaos faults faults-rabbitmq drill guards check lint types contracts migrations format messages lock screenshots compose-check clean
 MAKEFLAGS += --no-print-directory
 
 help: ## list what can be done
@@ -42,13 +42,17 @@ chaos: setup ## customers buy while everything around them fails; SEED=7 SALES=3
 faults: setup ## the fault tests, dying at every single step
 	@env -u DJANGO_SETTINGS_MODULE PAYDESK_FAULT_STRIDE=1 $(IN)/python -m pytest tests/faults $(ARGS)
 
+faults-rabbitmq: setup ## processes die and are replaced with RabbitMQ as the broker (apt-get install rabbitmq-server)
+	@env -u DJANGO_SETTINGS_MODULE $(IN)/python -m stack.rabbitmq $(IN)/python -m pytest \
+		tests/faults/test_processes_die.py tests/faults/test_rolling_restart.py $(ARGS)
+
 drill: setup ## start everything, then lose the broker and kill every worker under load
 	@env -u DJANGO_SETTINGS_MODULE $(IN)/python -m pytest tests/faults/test_drills.py -s $(ARGS)
 
 guards: setup ## break each guard in a copy of the sources and see its test fail
 	@$(IN)/python -m tests.faults.break_guards $(ARGS)
 
-check: lint types contracts ## style, types and the direction of imports
+check: lint types contracts migrations ## style, types, the direction of imports, and migrations beside the last release
 
 lint: setup ## style
 	@$(IN)/ruff check $(SOURCES)
@@ -59,6 +63,9 @@ types: setup ## types
 
 contracts: setup ## which package may import which
 	@$(IN)/lint-imports
+
+migrations: setup ## may every migration run while the previous release still serves?
+	@$(SETTINGS) $(IN)/python manage.py check_migrations
 
 format: setup ## put the code into the one style
 	@$(IN)/ruff check --fix $(SOURCES)

@@ -370,6 +370,26 @@ class Stack:
         with self._guard:
             self._end([self._parts[name]])
 
+    def replace(self, name: str, *, seconds: float) -> float:
+        """Ask a part to end, as a deployment does, and start it again; return how long its end took.
+
+        Raises StartError when it has not ended after `seconds`: a deployment would have killed it then.
+        """
+        with self._guard:
+            part = self._parts[name]
+            part.wanted = False
+            assert part.process is not None
+            asked = time.monotonic()
+            part.process.send(signal.SIGTERM)
+            ended = part.process.wait(seconds) is not None
+            took = time.monotonic() - asked
+            if not ended:
+                part.process.kill()
+        self.bring_up(name)
+        if not ended:
+            raise StartError(f"{name} did not end within {seconds:.0f} s (log: {part.log})")
+        return took
+
     def bring_up(self, name: str) -> None:
         """Start a part that was taken down and wait until it is healthy. Raises KeyError, StartError."""
         with self._guard:

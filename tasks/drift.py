@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+
 import structlog
 from django.utils import timezone
 
@@ -31,6 +33,22 @@ def check_drift(*, stripe_account_id: int, lease: Lease) -> None:
     except StripeRefused as refusal:
         drift.ROUND.refused(account=account, code=refusal.code, now=timezone.now())
         log.warning("drift.refused", account=str(account), code=refusal.code)
+
+
+def compare_everything(account: StripeAccount, *, days: int) -> None:
+    """Compare the books of so many days now, to this very moment: of a copy, to which no news is on its way.
+
+    Raises StripeRefused, TryAgain (Stripe did not answer).
+    """
+    now = timezone.now()
+    drift.begin_again(account=account, since=now - datetime.timedelta(days=days), now=now)
+    _recheck(account)
+    while piece := drift.next_slice(stripe_account_id=account.id, now=now + drift.SETTLES_WITHIN):
+        try:
+            _compare(account, piece)
+        except books.TooMany:
+            if not drift.too_much(stripe_account_id=account.id):
+                raise TryAgain("more within a minute than one run reads") from None
 
 
 def _compare(account: StripeAccount, piece: Slice) -> None:

@@ -17,6 +17,7 @@ from django.db import close_old_connections
 django.setup()  # the schedule, routes and handlers below are Django code
 
 from tasks import handlers  # noqa: E402
+from web.payments.bell import is_redis  # noqa: E402
 from workers import probes, shown  # noqa: E402
 from workers.queues import QUEUE_DEFINITIONS, ROUTES  # noqa: E402
 from workers.schedule import SCHEDULE  # noqa: E402
@@ -31,6 +32,11 @@ app.conf.update(
     broker_connection_retry_on_startup=True,
     broker_connection_max_retries=None,  # the broker may be away for hours; workers wait
     broker_transport_options={
+        # RabbitMQ says that it has a message before the sender goes on.
+        "confirm_publish": True
+    }
+    if not is_redis()
+    else {
         "visibility_timeout": VISIBILITY_TIMEOUT_SECONDS,
         "unacked_restore_interval": 5,
         "unacked_restore_throttle": 1,

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from kombu import Queue as KombuQueue
-
+from web.payments.bell import queue_definitions
 from web.payments.jobs import QUEUES, Queue
 
-QUEUE_DEFINITIONS = tuple(KombuQueue(name) for name in QUEUES)
+QUEUE_DEFINITIONS = queue_definitions(QUEUES)
 
 # Bells are sent to the queue that they name (payments/bell.py); what beat sends is maintenance.
 ROUTES = {"paydesk.*": {"queue": Queue.MAINTENANCE}}

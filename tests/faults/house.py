@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ import psycopg
 import requests
 from psycopg.rows import dict_row
 
-from stack import books, demo, quiet
+from stack import books, demo, quiet, rabbitmq
 from stack.customer import Customer, Payment
 from stack.demo import ACCOUNT, GOOD_CARD, Studio
 from stack.processes import Stack
@@ -168,5 +169,7 @@ def opened(folder: Path, **options: Any) -> Iterator[House]:
     """Run a house of its own, with servers of its own."""
     points = Points(folder)
     env = {"PAYDESK_FAULT_DIR": str(folder), **options.pop("env", {})}
+    if broker := os.environ.get(rabbitmq.VARIABLE):
+        env["CELERY_BROKER_URL"] = broker
     with Stack(say=lambda _line: None, env=env, **options) as stack:
         yield House(stack, demo.open_studio(stack), points)

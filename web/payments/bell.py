@@ -10,12 +10,14 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Iterable
 from typing import Any
 
 import structlog
 from celery import Celery
 from django.conf import settings
 from django.db import transaction
+from kombu import Queue
 
 from web.core import metrics
 
@@ -28,14 +30,31 @@ DRAIN_TASK = "paydesk.drain"
 log = structlog.get_logger(__name__)
 
 
-def producer() -> Celery:
+def is_redis() -> bool:
+    """Return whether the broker is Redis; else it is RabbitMQ."""
+    return str(settings.CELERY_BROKER_URL).startswith(("redis", "rediss", "unix"))
+
+
+def queue_definitions(names: Iterable[str]) -> tuple[Queue, ...]:
+    """Return the queues as both sides must declare them: RabbitMQ refuses who declares one differently.
+
+    Quorum queues outlive the loss of a node; on Redis there is nothing to choose.
+    """
+    arguments = None if is_redis() else {"x-queue-type": "quorum"}
+    return tuple(Queue(name, queue_arguments=arguments) for name in names)
+
+
+def producer(queues: Iterable[str] = ()) -> Celery:
     """Return a Celery app that can only send. It waits for nothing and keeps no results."""
     app = Celery("paydesk-bell", broker=settings.CELERY_BROKER_URL, set_as_current=False)
     app.conf.update(
         task_ignore_result=True,
         task_serializer="json",
         broker_connection_timeout=1,
-        broker_transport_options={"socket_connect_timeout": 1, "socket_timeout": 2, "max_retries": 0},
+        broker_transport_options={"socket_connect_timeout": 1, "socket_timeout": 2, "max_retries": 0}
+        if is_redis()
+        else {"read_timeout": 2, "write_timeout": 2},
+        task_queues=queue_definitions(queues) or None,
         broker_pool_limit=1,
     )
     return app
@@ -88,6 +107,7 @@ class Bell:
             time.sleep(0.01)
 
     def _publish_forever(self) -> None:
+        known: set[str] = set()
         app = producer()
         while True:
             with self._condition:
@@ -95,6 +115,9 @@ class Bell:
                     self._condition.wait()
                 queues, self._marked = self._marked, set()
                 self._publishing = True
+            if queues - known:  # few, and never forgotten: each is made known once in a process
+                known |= queues
+                app = producer(sorted(known))
             try:
                 for queue in sorted(queues):
                     app.send_task(

@@ -93,6 +93,13 @@ class Slice:
 # --- how far ------------------------------------------------------------------------------------------
 
 
+def begin_again(*, account: StripeAccount, since: datetime.datetime, now: datetime.datetime) -> None:
+    """Go over an account's books again from a time; nobody is asked to do it."""
+    DriftCursor.objects.update_or_create(
+        account=account, defaults={"through_at": since, "due_at": now, "slice_seconds": LONGEST_SLICE}
+    )
+
+
 def next_slice(*, stripe_account_id: int, now: datetime.datetime) -> Slice | None:
     """Return the next piece to compare; None where all that has settled down is compared."""
     cursor = DriftCursor.objects.get(account_id=stripe_account_id)
