@@ -14,7 +14,7 @@ COMPILE = $(UV) pip compile pyproject.toml --universal --python-version 3.11 --g
 	--no-emit-index-url --no-emit-find-links -q --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-once test test-unit chaos faults faults-rabbitmq drill guards check lint types contracts migrations format messages lock screenshots compose-check clean
+.PHONY: help setup demo demo-once test test-unit chaos faults faults-rabbitmq drill guards check lint types contracts migrations format messages reference lock screenshots compose-check clean
 MAKEFLAGS += --no-print-directory
 
 help: ## list what can be done
@@ -73,6 +73,9 @@ format: setup ## put the code into the one style
 
 messages: setup ## extract what people read for translation, and compile the catalogues
 	@$(SETTINGS) $(IN)/python -m stack.messages
+
+reference: setup ## write docs/settings.md and docs/metrics.md from the sources
+	@$(IN)/python -m stack.reference
 
 lock: $(UV) ## resolve the dependencies again
 	@$(COMPILE) --extra sandbox --extra telemetry -o requirements.lock

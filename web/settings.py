@@ -41,6 +41,8 @@ DATABASE_SESSION = env.str(
 )
 if DATABASE_SESSION:
     _database_options["options"] = DATABASE_SESSION
+# A copy that may be a second late, for reports (queries/replica.py); empty: the one database.
+DATABASE_REPLICA_URL = env.str("DATABASE_REPLICA_URL", default="")
 # A pool pays in web and in threaded workers. Celery's prefork closes it after every task, so prefork
 # workers keep one connection a child instead (CELERY_DB_REUSE_MAX in workers/app.py).
 DATABASE_POOL_SIZE = env.int("DATABASE_POOL_SIZE", default=0)
@@ -49,6 +51,17 @@ if DATABASE_POOL_SIZE:
     DATABASES["default"]["CONN_MAX_AGE"] = 0  # Django refuses a pool together with persistent connections
 else:
     DATABASES["default"]["CONN_MAX_AGE"] = 600
+
+if DATABASE_REPLICA_URL:
+    DATABASES["replica"] = {
+        **DATABASES["default"],
+        **env.db_url_config(DATABASE_REPLICA_URL),
+        "OPTIONS": {
+            **_database_options,
+            **env.db_url_config(DATABASE_REPLICA_URL).get("OPTIONS", {}),
+        },
+        "TEST": {"MIRROR": "default"},
+    }
 
 REDIS_URL = env.str("REDIS_URL")
 CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default=REDIS_URL)

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from stack.chaos import PatientCustomer
+from stack.chaos.patient import PatientCustomer
 from stack.demo import GOOD_CARD
 from tests.faults.house import House
 

@@ -148,8 +148,16 @@ def _money(now: datetime.datetime) -> Iterator[Metric]:
     moving.add_metric(["payment"], stuck.payments)
     moving.add_metric(["refund"], stuck.refunds)
     yield moving
-    yield from _at_risk("held", "money that came in and fits no order", standing.held())
-    yield from _at_risk("drift", "differences between Stripe's books and ours", standing.drift())
+    yield from _at_risk(
+        standing.held(),
+        _family("held_number", "Payments that came in and fit no order.", "currency"),
+        _family("held_minor", "Their money, in the currency's smallest unit.", "currency"),
+    )
+    yield from _at_risk(
+        standing.drift(),
+        _family("drift_number", "Differences between Stripe's books and ours.", "currency"),
+        _family("drift_minor", "What hangs on them, in the currency's smallest unit.", "currency"),
+    )
     yield _gauge("double_payments", "Sales that were paid twice: the second is held.", standing.paid_twice())
     yield _gauge(
         "readers_stuck",
@@ -158,9 +166,9 @@ def _money(now: datetime.datetime) -> Iterator[Metric]:
     )
 
 
-def _at_risk(name: str, of_what: str, sums: list[standing.AtRisk]) -> Iterator[Metric]:
-    number = _family(f"{name}_number", f"How many: {of_what}.", "currency")
-    minor = _family(f"{name}_minor", f"How much, in the currency's smallest unit: {of_what}.", "currency")
+def _at_risk(
+    sums: list[standing.AtRisk], number: GaugeMetricFamily, minor: GaugeMetricFamily
+) -> Iterator[Metric]:
     for one in sums:
         number.add_metric([one.amount.currency], one.number)
         minor.add_metric([one.amount.currency], one.amount.amount)

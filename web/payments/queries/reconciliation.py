@@ -11,6 +11,7 @@ from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Sum
 from web.core.models import Business
 from web.payments.models import BalanceEntry, Payment, Payout, StripeAccount
 from web.payments.money import Money
+from web.payments.queries import replica
 from web.payments.states import PaymentState
 
 MOST_PAYOUTS = 100
@@ -96,7 +97,8 @@ def payout(business: Business, payout_id: str) -> Summary | None:
 def _summaries(rows: Sequence[Payout]) -> list[Summary]:
     sums = {
         row["payout_id"]: row
-        for row in BalanceEntry.objects.filter(payout__in=rows)
+        for row in BalanceEntry.objects.using(replica.alias())
+        .filter(payout_id__in=[row.id for row in rows])
         .exclude(kind="payout")
         .values("payout_id")
         .annotate(
@@ -170,7 +172,7 @@ def unknown(business: Business) -> list[BalanceEntry]:
 
 def every_line(business: Business, payout_id: str = "") -> Iterator[Line]:
     """Yield every balance transaction of the business (or of one payout), newest first, a batch at a time."""
-    rows = BalanceEntry.objects.filter(account__business=business)
+    rows = BalanceEntry.objects.using(replica.alias()).filter(account__business=business)
     if payout_id:
         rows = rows.filter(payout__payout_id=payout_id)
     last: int | None = None
