@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from django.db.backends.postgresql.base import DatabaseWrapper
 from django.db.backends.utils import CursorWrapper
@@ -21,13 +22,15 @@ RANKS = {
     "payments_cart": 2,
     "payments_payment": 2,
     "payments_refund": 3,
-    "payments_orderline": 4,
-    "payments_attempt": 5,
-    "payments_readeraction": 6,
-    "core_profile": 7,
-    "payments_ledgerbalance": 8,
-    "payments_job": 9,
+    "payments_orderline": 3,
+    "payments_attempt": 3,
+    "payments_readeraction": 3,
+    "core_profile": 4,
+    "payments_ledgerbalance": 5,
+    "payments_job": 6,
 }
+# These hang on a payment, and are locked by nobody who has not locked it: so they need no order of their own.
+OF_A_PAYMENT = {"payments_refund", "payments_orderline", "payments_attempt"}
 _LOCK = re.compile(r'^SELECT\b.*?\bFROM "(\w+)".*\bFOR (?:NO KEY )?UPDATE\b(?!.*SKIP LOCKED)', re.DOTALL)
 _ONE = re.compile(r"^\(UUID\('[^']+'\),\)$")  # the parameters of locks.sale: one reference
 # The one place that turns it round, over a cart that nobody else can know yet: operations/saved_cards.py.
@@ -39,17 +42,19 @@ class Watch:
 
     def __init__(self) -> None:
         self.wrong: list[str] = []
-        self._held: dict[int, list[tuple[str, str]]] = {}
+        self._held: WeakKeyDictionary[DatabaseWrapper, list[tuple[str, str]]] = WeakKeyDictionary()
 
     def saw(self, connection: DatabaseWrapper, sql: str, params: Any) -> None:
         """Note a statement. Rows that are locked already are locked again for nothing, in whatever order."""
         found = _LOCK.match(sql) if sql.startswith("SELECT") else None
         if found is None or found[1] not in RANKS:
             return
-        held = self._held.setdefault(id(connection), [])
+        held = self._held.setdefault(connection, [])
         this = (found[1], str(params))
         if this in held:
             return
+        if this[0] in OF_A_PAYMENT and "payments_payment" not in dict(held):
+            self.wrong.append(f"{this[0]} {this[1]} without its payment")
         for table, rows in held:
             is_before = RANKS[table] > RANKS[this[0]] and (table, this[0]) not in ALLOWED
             if is_before or self._is_wrong_in_a_sale(table, rows, *this):
@@ -65,15 +70,16 @@ class Watch:
 
     def ended(self, connection: DatabaseWrapper) -> None:
         """Forget what a transaction held."""
-        self._held.pop(id(connection), None)
+        self._held.pop(connection, None)
 
 
 @contextmanager
 def watched(monkeypatch: Any) -> Iterator[Watch]:
     """Watch every connection of this process."""
     watch = Watch()
-    wrapper: Any = DatabaseWrapper  # its two private ends of a transaction are what is watched
+    wrapper: Any = DatabaseWrapper  # the private ends of a transaction are what is watched
     execute, commit, rollback = CursorWrapper.execute, wrapper._commit, wrapper._rollback
+    close = wrapper._close
 
     def executing(cursor: CursorWrapper, sql: Any, params: Any = None) -> Any:
         if isinstance(sql, str):
@@ -88,8 +94,13 @@ def watched(monkeypatch: Any) -> Iterator[Watch]:
         watch.ended(connection)
         return rollback(connection)
 
+    def closing(connection: DatabaseWrapper) -> Any:
+        watch.ended(connection)
+        return close(connection)
+
     with monkeypatch.context() as patched:
         patched.setattr(CursorWrapper, "execute", executing)
         patched.setattr(wrapper, "_commit", committing)
         patched.setattr(wrapper, "_rollback", rolling_back)
+        patched.setattr(wrapper, "_close", closing)
         yield watch

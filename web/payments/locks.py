@@ -1,10 +1,11 @@
 """Every SELECT … FOR UPDATE of the ledger, so that the order of locks can be read in one place.
 
-The order: payment settings, location (closing a shift), cart, payment, refund, order line, attempt, place in a
-reader's queue, customer, ledger balance, job; ascending ids within each (a reader is locked by whoever has no sale
-locked, before the places in its queue). A payment belongs to one cart reference, so a *sale* (a cart reference with
+The order: payment settings, location (closing a shift), cart, payment, what hangs on a payment, customer, ledger
+balance, job; ascending ids within each. A payment belongs to one cart reference, so a *sale* (a cart reference with
 all that hangs on it) is locked as a tree; whoever needs several sales takes them in ascending order of their
-references. NO KEY: inserting a row that points at a locked one does not have to wait.
+references. What hangs on a payment (refund, order line, attempt) is locked by nobody who has not locked that first, and
+so in any order among itself. A reader is locked by whoever has no sale locked, before the places in its queue.
+NO KEY: inserting a row that points at a locked one does not have to wait.
 """
 
 from __future__ import annotations
