@@ -7,8 +7,9 @@ class CoreConfig(AppConfig):
     label = "core"
 
     def ready(self) -> None:
-        from web.core import groups, models, tenancy
+        from web.core import groups, models, reporting, tenancy
 
+        reporting.start()
         post_migrate.connect(groups.create_groups, sender=self, dispatch_uid="create_groups")
         for sender in (models.Business, models.BusinessHost):
             post_save.connect(tenancy.forget_hosts, sender=sender, dispatch_uid="forget_hosts")
