@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from pytest_django import Settings
 
-from tests import produced
+from tests import leaks, produced
 from tests.faults import house as houses
 from tests.faults.house import House
 from tests.faults.points import Points
@@ -27,6 +27,7 @@ def _house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
             running = held.enter_context(houses.opened(tmp_path_factory.mktemp("points")))
         yield running
         produced.judge(running.stack.urls.sandbox)
+        leaks.judge(running.stack.run_dir, running.stack.mail_dir)
 
 
 @pytest.fixture

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import leaks
+
 ROOT = Path(__file__).resolve().parents[2]
 EXPECTED = "demo: 4 sales settled, 1 carts open, 0 lost"
 
@@ -103,4 +105,6 @@ def test_demo_once_with_workers_killed_in_the_middle() -> None:
     assert killed >= 3, output
     assert "SIGKILL" in output, "the stack noticed and started them again"
     assert (code, lines[-1]) == (0, EXPECTED), output
+    (logs,) = [line.removeprefix("logs: ") for line in lines if line.startswith("logs: ")]
+    leaks.judge(Path(logs))
     assert not [pid for pid in descendants(demo.pid) if Path(f"/proc/{pid}").exists()]

@@ -1,0 +1,61 @@
+"""Everything that web, workers and beat logged while tests broke them is searched for what must never be there.
+
+Secrets of Stripe's and client secrets, cards, the studio's passwords, and the bodies of mails. What a command prints to
+the person who ran it is no log, and neither are the servers' own files.
+"""
+
+from __future__ import annotations
+
+import email
+import email.policy
+from collections.abc import Iterator
+from pathlib import Path
+
+from stack.demo import PASSWORD, SECRET_KEY
+from web.core.logs import CARD_LIKE, REDACTED, SECRET_VALUES, passes_luhn
+
+LOGS = ("web*.log", "worker-*.log", "beat*.log")
+SHORTEST_SENTENCE = 30  # of a mail: a shorter line may be anybody's
+ALWAYS = (SECRET_KEY, PASSWORD, "Cookie:", "Set-Cookie:")
+
+
+def judge(run_dir: Path, mail_dir: Path | None = None) -> None:
+    """Fail where a log of the run holds what it must not. There must be logs."""
+    logs = [path for pattern in LOGS for path in sorted(run_dir.glob(pattern))]
+    assert logs, f"no logs in {run_dir}"
+    sentences = set() if mail_dir is None else set(_sentences(mail_dir))
+    found = [
+        f"{path.name}:{number}: {what}"
+        for path in logs
+        for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1)
+        for what in leaks(line, sentences)
+    ]
+    assert not found, "\n".join(found[:20])
+
+
+def leaks(line: str, sentences: set[str] | frozenset[str] = frozenset()) -> Iterator[str]:
+    """Yield what a line holds that it must not: only what it is, and where it begins."""
+    for match in SECRET_VALUES.finditer(line):
+        if match[0] != REDACTED and not match[0].endswith(":**"):  # Celery's own way to hide a password
+            yield f"a secret: {match[0][:8]}…"
+    for match in CARD_LIKE.finditer(line):
+        if passes_luhn("".join(filter(str.isdigit, match[0]))):
+            yield f"a card: {match[0][:4]}…"
+    for text in ALWAYS:
+        if text in line:
+            yield f"{text[:6]}…"
+    for sentence in sentences:
+        if sentence in line:
+            yield f"a mail's body: {sentence[:12]}…"
+
+
+def _sentences(mail_dir: Path) -> Iterator[str]:
+    """Yield the longer lines of every mail that was sent."""
+    for path in mail_dir.rglob("*"):
+        if path.is_file():
+            mail = email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
+            for part in mail.walk():
+                if part.get_content_maintype() == "text":
+                    for line in str(part.get_content()).splitlines():
+                        if len(line.strip()) >= SHORTEST_SENTENCE:
+                            yield line.strip()
