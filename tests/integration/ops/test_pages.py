@@ -34,10 +34,13 @@ from web.payments.models import (
     Payment,
     WorkerDrain,
 )
+from web.payments.money import Money
 from web.payments.operations import backlog, figures, inbox, operators, pulses
 from web.payments.operations.operators import AlreadySo, CountChanged, NoReason
 from web.payments.queries import jobs_list, pickups, story
 from web.payments.queries.jobs_list import JobFilter
+from web.payments.snapshots import IntentSnapshot, Source
+from web.payments.states import PaymentState
 
 pytestmark = pytest.mark.django_db
 SignIn = Callable[..., Client]
@@ -400,6 +403,38 @@ def test_an_event_is_replayed_by_the_road_that_all_go(shop: Shop, on_call: Clien
     row.refresh_from_db()
     assert (row.state, row.tries, row.error) == ("received", 0, "")
     assert OperatorAction.objects.get().subject == row.event_id
+
+
+def test_a_rehearsal_says_what_a_replay_would_change_and_changes_nothing(shop: Shop, on_call: Client) -> None:
+    payment = shop.request(shop.cart())
+    Payment.objects.filter(id=payment.id).update(intent_id="pi_told", state="awaiting")
+    row = event(shop, event_type="payment_intent.succeeded", object_id="pi_told")
+    paid = Money(payment.amount_minor, payment.currency)
+    snapshot = IntentSnapshot(
+        "pi_told", PaymentState.SUCCEEDED, paid, paid, Source.EVENT, timezone.now(), str(payment.public_id)
+    )
+    found = inbox.rehearse(inbox_event_id=row.id, interpret=lambda _event: snapshot, now=timezone.now())
+    assert found.outcome == "applied"
+    told = {what.split()[0]: (before, after) for what, before, after in found.changes}
+    assert told["payment"] == (
+        "awaiting, received 0 usd, given back 0",
+        "succeeded, received 3600 usd, given back 0",
+    )
+    assert told["order"] == ("none", "3600 usd")
+    payment.refresh_from_db()
+    row.refresh_from_db()
+    assert (payment.state, payment.order, row.state) == ("awaiting", None, "dead")
+
+    def broken(_event: InboxEvent) -> object:
+        raise ValueError
+
+    failed = inbox.rehearse(inbox_event_id=row.id, interpret=broken, now=timezone.now())
+    assert (failed.outcome, failed.changes) == ("failed: ValueError", [])
+    answer = on_call.post(f"/ops/events/{row.id}/rehearse/")
+    assert Job.objects.filter(name="rehearse_event", state="waiting").count() == 1
+    page = on_call.get(answer.headers["Location"]).content.decode()
+    assert "A worker tries it out and takes it back." in page
+    assert 'hx-trigger="every 1s"' in page
 
 
 def test_what_a_person_types_is_kept_without_secrets() -> None:

@@ -110,9 +110,9 @@ def held_payments() -> list[Payment]:
 
 
 def drift() -> list[AtRisk]:
-    """Return what hangs on open differences between Stripe's books and ours, per currency. One query."""
+    """Return what hangs on differences between Stripe's books and ours that nobody has accepted, per currency."""
     rows = (
-        Drift.objects.filter(resolved_at=None)
+        Drift.objects.filter(resolved_at=None, accepted_at=None)
         .values_list("currency")
         .annotate(number=Count("id"), minor=Sum("at_risk_minor"), oldest=Min("found_at"))
         .order_by("currency")
