@@ -40,7 +40,10 @@ class OnReader:
 class Clerk:
     """One till and who stands at it."""
 
-    def __init__(self, *, site: str, email: str, password: str) -> None:
+    def __init__(
+        self, *, site: str, email: str, password: str, patience_seconds: float = PATIENCE_SECONDS
+    ) -> None:
+        self._patience = patience_seconds
         self._site, self._email, self._password = site, email, password
         self._browser = requests.Session()
         page = self._send("GET", "/accounts/login/").text
@@ -55,7 +58,7 @@ class Clerk:
 
     def wait_for_readers(self, number: int = 1) -> list[dict[str, Any]]:
         """Wait until so many readers are registered, and return them."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        deadline = time.monotonic() + self._patience
         while time.monotonic() < deadline:
             ready = [reader for reader in self.readers() if reader["is_ready"]]
             if len(ready) >= number:
@@ -66,6 +69,7 @@ class Clerk:
     def beside(self) -> Clerk:
         """Return another till of the same person, signed in already."""
         other = Clerk.__new__(Clerk)
+        other._patience = self._patience
         other._site, other._email, other._password = self._site, self._email, self._password
         other._browser = requests.Session()
         other._browser.cookies.update(self._browser.cookies)
@@ -114,7 +118,7 @@ class Clerk:
 
     def wait_until(self, sale: OnReader, *states: str) -> dict[str, Any]:
         """Follow the payment until it is in one of these states, or at its end where none is named."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        deadline = time.monotonic() + self._patience
         while True:
             sale.status = self._ask("GET", sale.status_url)
             if sale.state in states or (sale.status["is_final"] and not states):
@@ -146,7 +150,7 @@ class Clerk:
 
     def _ask(self, method: str, path: str, **options: Any) -> dict[str, Any]:
         """Ask again while the site is away: the form token makes repeats harmless."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        deadline = time.monotonic() + self._patience
         headers = {
             "Accept": "application/json",
             "X-CSRFToken": self._browser.cookies.get("csrftoken") or "",
@@ -162,5 +166,5 @@ class Clerk:
             except requests.RequestException as error:
                 heard = type(error).__name__
             if time.monotonic() > deadline:
-                raise Unexpected(f"{method} {path}: {heard} for {PATIENCE_SECONDS:.0f} s")
+                raise Unexpected(f"{method} {path}: {heard} for {self._patience:.0f} s")
             time.sleep(0.3)

@@ -171,10 +171,6 @@ class Reader:
         """Let other software replace what the reader waits with, as Stripe lets it."""
         return self._shown(self._do("POST", "replace"))
 
-    def use_software(self, version: str) -> Screen:
-        """Give it other software: before 2.42 it does not tell ``api_error``."""
-        return self._shown(self._do("POST", "software", version=version))
-
     def tap_by_itself(
         self,
         *,

@@ -18,14 +18,13 @@ from concurrent.futures import ThreadPoolExecutor
 import requests
 
 from stack import books
-from stack.clerk import Clerk
+from stack.clerk import PATIENCE_SECONDS, Clerk
 from stack.customer import Unexpected
 from stack.demo import ACCOUNT, PASSWORD, SECRET_KEY, open_studio
 from stack.processes import Stack
 from stack.reader import tap_all_by_themselves
 
 MOST_GETS_A_SALE = 20
-BALANCE_SECONDS = 60.0  # for what a worker still has in hand when the last till is done
 ITEM, TOTAL = "PASS1", 2200  # untaxed
 
 _REGISTER = """
@@ -60,13 +59,19 @@ def main() -> None:
     parser.add_argument("--readers", type=int, default=100)
     parser.add_argument("--sales", type=int, default=1000)
     parser.add_argument("--declined", type=float, default=0.1, help="share of cards that are declined")
+    parser.add_argument(
+        "--patience",
+        type=float,
+        default=PATIENCE_SECONDS,
+        help="seconds that a till waits for a step, and the books for the last: more where others work here, too",
+    )
     parser.add_argument("--deaf", action="store_true", help="no webhook arrives: looking alone must do")
     options = parser.parse_args()
     with Stack() as stack:
         open_studio(stack)
         if options.deaf:
             _forget_webhooks(stack.urls.sandbox)
-        problems = _sell(stack, options.readers, options.sales, options.declined)
+        problems = _sell(stack, options.readers, options.sales, options.declined, options.patience)
     for problem in problems:
         print(f"readers: {problem}", flush=True)
     sys.exit(1 if problems else 0)
@@ -79,12 +84,12 @@ def _forget_webhooks(sandbox: str) -> None:
         requests.delete(f"{sandbox}/v1/webhook_endpoints/{endpoint['id']}", headers=head, timeout=20)
 
 
-def _sell(stack: Stack, readers: int, sales: int, declined: float) -> list[str]:
+def _sell(stack: Stack, readers: int, sales: int, declined: float, patience: float) -> list[str]:
     site = stack.urls.web.replace("127.0.0.1", "localhost")
     stack.manage("shell", "-c", _REGISTER.format(number=readers - 1), log="register.log")
     printed = stack.manage("shell", "-c", _FILL.format(item=ITEM, number=sales), log="carts.log")
     carts: list[str] = json.loads(printed[printed.index("CARTS") + 5 :].splitlines()[0])
-    clerk = Clerk(site=site, email="owner@hanriver.example", password=PASSWORD)
+    clerk = Clerk(site=site, email="owner@hanriver.example", password=PASSWORD, patience_seconds=patience)
     ready = clerk.wait_for_readers(readers)
     outcomes = {"pay": 1 - declined, "decline": declined}
     tap_all_by_themselves(sandbox=stack.urls.sandbox, account=ACCOUNT, after_ms=800, outcomes=outcomes)
@@ -113,7 +118,7 @@ def _sell(stack: Stack, readers: int, sales: int, declined: float) -> list[str]:
     with ThreadPoolExecutor(readers) as tills:
         list(tills.map(stand_at, [reader["reader"] for reader in ready]))
     seconds = time.monotonic() - began
-    problems = failed + _unbalanced(stack)
+    problems = failed + _unbalanced(stack, patience)
     with log.open("rb") as file:
         file.seek(asked_before)
         lines = [line for line in file.read().decode(errors="replace").splitlines() if " /v1/" in line]
@@ -132,9 +137,9 @@ def _sell(stack: Stack, readers: int, sales: int, declined: float) -> list[str]:
     return problems
 
 
-def _unbalanced(stack: Stack) -> list[str]:
+def _unbalanced(stack: Stack, patience: float) -> list[str]:
     """Hold our books against Stripe's, once nothing is in hand any more."""
-    deadline = time.monotonic() + BALANCE_SECONDS
+    deadline = time.monotonic() + patience
     while True:
         found = books.check(stack.urls.database, stack.urls.sandbox, [ACCOUNT])
         if not found or time.monotonic() > deadline:

@@ -137,4 +137,5 @@ def create_connection_token(*, connection_token_id: int, lease: Lease) -> None:
         connection_token_id=token.id,
         secret=str(answer.snapshot) if is_done else "",
         problem="" if is_done else answer.error_code,
+        now=timezone.now(),
     )

@@ -23,6 +23,9 @@ def submit_refund(*, refund_id: int, lease: Lease) -> None:
     refund = Refund.objects.select_related("payment__account", "business").get(id=refund_id)
     if refund.payment.account is None or refund.payment.intent_id is None:
         return  # paid out by hand: nothing for Stripe to do
+    if refund.reader_actions.exists():  # the card has to be on a reader: all that is left to do is to look
+        import_refunds(payment_id=refund.payment_id, lease=lease)
+        return
     attempt = refund_attempts.begin_submit(
         refund_id=refund_id, parameters=_parameters(refund), lease=lease, now=timezone.now()
     )
@@ -45,11 +48,16 @@ def _parameters(refund: Refund) -> dict[str, object]:
         "payment_intent": refund.payment.intent_id,
         "amount": refund.amount.to_stripe(),
         "reason": "requested_by_customer",
-        "metadata": {
-            "refund": str(refund.public_id),
-            "payment": str(refund.payment.public_id),
-            "business": str(refund.business.business_id),
-        },
+        "metadata": metadata_of(refund),
+    }
+
+
+def metadata_of(refund: Refund) -> dict[str, str]:
+    """Return what a refund is recognised by, wherever it shows up."""
+    return {
+        "refund": str(refund.public_id),
+        "payment": str(refund.payment.public_id),
+        "business": str(refund.business.business_id),
     }
 
 

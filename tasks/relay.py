@@ -89,9 +89,9 @@ def drain(*, queue: str, **_: object) -> None:
         ):
             return  # what is no job is not claimed: events, and looks at readers
         applied = _drain_inbox() if queue == Queue.WEBHOOKS else 0
-        if queue == Queue.TERMINAL:
-            applied = _look_at_readers()
         with room.taken() as cap:
+            if queue == Queue.TERMINAL:  # it asks Stripe, too: a thread that hangs there is one that is taken
+                applied = _look_at_readers()
             claimed = _claim_and_run(queue, cap)
         if not claimed and not applied:
             return

@@ -117,6 +117,7 @@ def of_reader(reader: dict[str, Any]) -> ReaderSnapshot:
     action = reader.get("action") or {}
     taking = action.get("process_payment_intent") or {}
     intent = taking.get("payment_intent") if action.get("type") == "process_payment_intent" else None
+    giving = (action.get("refund_payment") or {}) if action.get("type") == "refund_payment" else {}
     seen = reader.get("last_seen_at")
     status = reader.get("status")
     return ReaderSnapshot(
@@ -129,6 +130,7 @@ def of_reader(reader: dict[str, Any]) -> ReaderSnapshot:
         device_type=(reader.get("device_type") or "")[:40],
         serial_number=(reader.get("serial_number") or "")[:60],
         intent_id=(intent.get("id") if isinstance(intent, dict) else intent) or "",
+        refund_public_id=_uuid(giving, "refund"),
         action_status=action.get("status") or "",
         failure_code=(action.get("failure_code") or "")[:60],
         api_error=((action.get("api_error") or {}).get("code") or "")[:60],

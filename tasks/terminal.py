@@ -13,15 +13,15 @@ import structlog
 from celery import shared_task
 from django.utils import timezone
 
-from tasks import intents
+from tasks import intents, reader_refunds
 from tasks.gateway import intents as intent_gateway
 from tasks.gateway import readers as gateway
 from tasks.gateway.stripe_api import StripeRefused
 from web.payments.jobs import Lease, TryAgain
 from web.payments.models import Payment, Reader, ReaderAction, StripeAccount
 from web.payments.money import Money
-from web.payments.operations import lane, reader_attempts, terminal
-from web.payments.snapshots import Answer, IntentSnapshot, ReaderSnapshot, Verdict
+from web.payments.operations import lane, reader_attempts, readers, terminal
+from web.payments.snapshots import Answer, IntentSnapshot, ReaderSnapshot, RefundSnapshot, Verdict
 from web.payments.states import ActionState, PaymentState
 
 LIST_ABOVE = 10  # active readers of an account: from there on one listing is cheaper than a read for each
@@ -41,6 +41,9 @@ def serve_reader(*, reader_id: int, lease: Lease) -> None:
     """Show the next payment of the reader's queue on it, if nobody's turn is on."""
     action = lane.take(reader_id=reader_id, lease=lease, now=timezone.now())
     if action is None:
+        return
+    if action.refund_id is not None:
+        reader_refunds.show(action, lease)
         return
     payment = Payment.objects.select_related("account", "business").get(id=action.payment_id)
     if payment.intent_id is None:
@@ -94,7 +97,7 @@ def look_at_readers() -> int:
     )
     if claimed is None or not claimed.fences:
         return 0
-    rows = ReaderAction.objects.filter(id__in=claimed.fences).select_related("reader", "payment")
+    rows = ReaderAction.objects.filter(id__in=claimed.fences).select_related("reader", "payment", "refund")
     # One that has moved since it was claimed has plans of its own.
     actions = [action for action in rows if action.fence == claimed.fences[action.id]]
     account = StripeAccount.objects.get(id=claimed.account_id)
@@ -139,13 +142,14 @@ def _listed(account: StripeAccount, actions: list[ReaderAction]) -> Mapping[str,
 
 
 def _look(account: StripeAccount, action: ReaderAction, listed: Mapping[str, ReaderSnapshot] | None) -> bool:
-    """Look at an action: its reader, and after that its intent where the reader's word is not enough.
+    """Look at an action: its reader, and after that its intent or refund where the reader's word is not enough.
 
     Return whether there is nothing new: it is on the reader, nobody has paid yet, and there is time.
     """
     assert action.reader.stripe_reader_id is not None
     reader: ReaderSnapshot | None
     intent: IntentSnapshot | None = None
+    refunds: list[RefundSnapshot] | None = None
     is_late = action.deadline_at is not None and timezone.now() >= action.deadline_at
     try:
         if listed is None:
@@ -154,14 +158,19 @@ def _look(account: StripeAccount, action: ReaderAction, listed: Mapping[str, Rea
             reader = listed.get(action.reader.stripe_reader_id)
         if reader is not None and _is_stale(action.reader, reader):
             reader_attempts.note_reader(reader_id=action.reader_id, snapshot=reader, now=timezone.now())
-        wants_intent = is_late or reader_attempts.needs_intent(action, reader)
-        if not wants_intent and action.state == ActionState.WAITING:
+        wants_more = is_late or reader_attempts.needs_more(action, reader)
+        if not wants_more and action.state == ActionState.WAITING:
             return True
-        if wants_intent and action.payment.intent_id is not None:
+        if wants_more and action.refund_id is not None:
+            refunds = reader_refunds.listed(account, action.payment)
+        elif wants_more and action.payment.intent_id is not None:
             intent = intent_gateway.read_intent(account, intent_id=action.payment.intent_id)
     except (TryAgain, StripeRefused) as error:
         log.info("reader.not_looked_at", action=action.id, reason=str(error))
         reader_attempts.put_off_look(action_id=action.id, fence=action.fence, now=timezone.now())
+        return False
+    if action.refund_id is not None:
+        reader_refunds.looked(action, reader, refunds)
         return False
     reader_attempts.conclude_look(
         action_id=action.id, fence=action.fence, reader=reader, intent=intent, now=timezone.now()
@@ -198,14 +207,16 @@ class _Off(enum.Enum):
 
 def cancel_on_reader(*, reader_action_id: int, lease: Lease) -> None:
     """Take a payment off its reader, and cancel its intent where that is asked for; certain only by the intent."""
-    action = ReaderAction.objects.select_related("reader", "payment", "payment__account").get(
-        id=reader_action_id
-    )
+    rows = ReaderAction.objects.select_related("reader", "payment", "payment__account", "refund")
+    action = rows.get(id=reader_action_id)
     if action.is_final:
         return
     account, payment = action.payment.account, action.payment
     assert account is not None
     taken = _take_off(account, action, lease) if payment.intent_id is not None else _Off.OFF
+    if action.refund_id is not None:
+        _take_refund_off(account, action, taken, lease)
+        return
     payment.refresh_from_db()
     if payment.state == PaymentState.CANCELLING:
         intents.cancel_intent(payment_id=payment.id, lease=lease)  # decides: cancelled, or paid after all
@@ -224,19 +235,29 @@ def cancel_on_reader(*, reader_action_id: int, lease: Lease) -> None:
         raise TryAgain("not_certain_yet", counts=False, seconds=AUTHORISING_SECONDS)
 
 
+def _take_refund_off(account: StripeAccount, action: ReaderAction, taken: _Off, lease: Lease) -> None:
+    """Give a refund up that was taken off its reader. There is nothing at Stripe that could be cancelled instead."""
+    if taken is _Off.NOT_CERTAIN:
+        return  # the reader is off the net, and may show it: looks ask again, however long that takes
+    if taken is _Off.TOO_LATE:
+        raise TryAgain("reader_busy", counts=False, seconds=AUTHORISING_SECONDS)
+    if not reader_refunds.taken_off(account, action, lease):
+        raise TryAgain("not_certain_yet", counts=False, seconds=AUTHORISING_SECONDS)
+
+
 def _take_off(account: StripeAccount, action: ReaderAction, lease: Lease) -> _Off:
     """Take our payment off its reader, if it is there.
 
     Only what is ours: Stripe would take off whatever is there. A reader that cannot be reached keeps it, and
     that is why cancelling never ends with the reader's answer.
     """
-    stripe_reader_id, intent_id = action.reader.stripe_reader_id, action.payment.intent_id
+    stripe_reader_id = action.reader.stripe_reader_id
     assert stripe_reader_id is not None
     try:
         reader = _read(account, stripe_reader_id)
     except (TryAgain, StripeRefused):
         return _Off.NOT_CERTAIN
-    if not reader.is_busy or not reader.shows(intent_id):
+    if not reader.is_busy or not reader_attempts.is_shown(action, reader):
         return _Off.OFF
     attempt = reader_attempts.begin_cancel(
         action_id=action.id, parameters={"reader": stripe_reader_id}, lease=lease, now=timezone.now()
@@ -250,7 +271,7 @@ def _take_off(account: StripeAccount, action: ReaderAction, lease: Lease) -> _Of
     if answer.error_code == reader_attempts.BUSY:
         return _Off.TOO_LATE
     after = answer.snapshot
-    is_there = after is not None and after.is_busy and after.shows(intent_id)
+    is_there = after is not None and after.is_busy and reader_attempts.is_shown(action, after)
     return _Off.OFF if verdict is Verdict.DONE and not is_there else _Off.NOT_CERTAIN
 
 
@@ -259,7 +280,8 @@ def _take_off(account: StripeAccount, action: ReaderAction, lease: Lease) -> _Of
 
 @shared_task(name="paydesk.watch_readers")
 def watch_readers(**_: object) -> None:
-    """Serve readers whose job was given up, and take authorised money before it lapses."""
+    """Serve readers whose job was given up, take authorised money before it lapses, forget tokens nobody wanted."""
     now = timezone.now()
+    readers.forget_connection_tokens(now=now)
     lane.serve_idle(limit=SWEEP_BATCH, now=now)
     terminal.capture_expiring(limit=SWEEP_BATCH, now=now)

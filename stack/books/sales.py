@@ -83,7 +83,8 @@ def _history(books: Books) -> None:
                payment.amount_minor AS at_risk, payment.currency
         FROM payments_payment AS payment
         LEFT JOIN LATERAL (SELECT to_state FROM payments_paymentevent WHERE payment_id = payment.id
-                           AND to_state <> '' ORDER BY id DESC LIMIT 1) AS last ON true
+                           AND kind IN ('payment.requested', 'payment.moved')  -- not its refunds', its reader's
+                           ORDER BY id DESC LIMIT 1) AS last ON true
         WHERE last.to_state IS DISTINCT FROM payment.state
         """,
     )

@@ -33,6 +33,17 @@ def process(
     )
 
 
+def refund(
+    account: StripeAccount, *, reader_id: str, parameters: dict[str, Any], key: str
+) -> Answer[ReaderSnapshot]:
+    """Ask for the card on a reader, to give it money back. Done means that Stripe says the reader has it."""
+    readers = client_of(account).v1.terminal.readers
+    return _write(
+        account,
+        lambda: readers.refund_payment(reader_id, cast(Any, parameters), {"idempotency_key": key}),
+    )
+
+
 def cancel_action(account: StripeAccount, *, reader_id: str, key: str) -> Answer[ReaderSnapshot]:
     """Take what the reader shows off it, whosever it is: read it first."""
     readers = client_of(account).v1.terminal.readers
@@ -90,12 +101,13 @@ def _write(account: StripeAccount, call: Callable[[], stripe.terminal.Reader]) -
 
 
 def read_reader(account: StripeAccount, *, reader_id: str) -> ReaderSnapshot:
-    """Read a reader as it is now; raise StripeUnreachable or StripeRefused."""
+    """Read a reader as it is now; raise StripeUnreachable or StripeRefused. A deleted one shows nothing any more."""
     try:
-        snapshot = of_reader(data_of(client_of(account).v1.terminal.readers.retrieve(reader_id)))
+        data = data_of(client_of(account).v1.terminal.readers.retrieve(reader_id))
+        snapshot = ReaderSnapshot(data["id"]) if data.get("deleted") else of_reader(data)
     except stripe.StripeError as error:
         raise_for_read(error)
-    except UnknownShape as error:  # a reader that was deleted
+    except (UnknownShape, KeyError) as error:
         raise StripeUnreachable("an answer that is not a reader") from error
     if snapshot.reader_id != reader_id:
         raise StripeUnreachable("an answer for another reader")

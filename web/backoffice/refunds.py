@@ -22,12 +22,13 @@ from web.core.groups import Group
 from web.core.tenancy import MemberRequest, get_for_business_or_404, staff_required
 from web.payments import history
 from web.payments.errors import Kind, Refusal
-from web.payments.models import BulkRefund, BulkRefundOrder, Order, Payment, Refund
+from web.payments.models import BulkRefund, BulkRefundOrder, Order, Payment, Reader, Refund
 from web.payments.money import Money
 from web.payments.operations import bulk_refunds, held, ledgers, refunds
 from web.payments.operations.refund_shares import Portion, Whole
 from web.payments.queries import held as held_queries
 from web.payments.queries import purchases
+from web.payments.queries.readers import refund_readers
 from web.payments.states import REFUND_UNDER_WAY, RefundState
 from web.payments.templatetags.money import money, typed
 
@@ -49,6 +50,14 @@ def _expected(request: MemberRequest, currency: str) -> Money | None:
     text = request.POST.get("expected", "")
     is_number = text.isascii() and text.isdecimal() and len(text) < 13
     return Money(int(text), currency) if is_number else None
+
+
+def _reader(request: MemberRequest) -> uuid.UUID | None:
+    """Return the reader that was chosen, where the card has to be held to one."""
+    try:
+        return uuid.UUID(request.POST.get("reader", ""))
+    except ValueError:
+        return None
 
 
 def _order_or_404(request: MemberRequest, number: str) -> Order:
@@ -87,11 +96,22 @@ def refund_order(request: MemberRequest, number: str) -> HttpResponse:
             business=request.business,
             reference=order.cart_reference,
             share=form.share,
-            destination=Refund.Destination(form.cleaned_data["destination"]),
         )
+        readers = _readers(form, portions)
     except Refusal as refusal:
         return _form_page(request, order, form, refusal=refusal, status=STATUS[refusal.kind])
-    return _confirm_page(request, order, form, portions)
+    return _confirm_page(request, order, form, portions, readers)
+
+
+def _readers(form: RefundForm, portions: list[Portion]) -> list[Reader]:
+    """Return the readers to choose from where the card has to be held to one; refuse where there is none."""
+    if form.cleaned_data["destination"] != Refund.Destination.METHOD:
+        return []
+    payments = [portion.payment for portion in portions]
+    found = refund_readers(payments)
+    if not found and any(refunds.needs_its_reader(payment) for payment in payments):
+        raise refunds.OnTheReader
+    return found
 
 
 def _give(request: MemberRequest, order: Order, form: RefundForm, form_token: str) -> HttpResponse:
@@ -104,6 +124,7 @@ def _give(request: MemberRequest, order: Order, form: RefundForm, form_token: st
         destination=Refund.Destination(form.cleaned_data["destination"]),
         expected=_expected(request, order.currency),
         units=form.cleaned_data["units"],
+        reader_id=_reader(request),
         staff=request.profile,
         now=timezone.now(),
     )
@@ -134,7 +155,7 @@ def _form_page(
 
 
 def _confirm_page(
-    request: MemberRequest, order: Order, form: RefundForm, portions: list[Portion]
+    request: MemberRequest, order: Order, form: RefundForm, portions: list[Portion], readers: list[Reader]
 ) -> HttpResponse:
     first, *rest = [portion.amount for portion in portions]
     amount = sum(rest, first)
@@ -143,6 +164,7 @@ def _confirm_page(
         "order": order,
         "amount": amount,
         "portions": portions,
+        "readers": readers,
         "reason": form.cleaned_data["reason"],
         "destination": form.cleaned_data["destination"],
         "units": form.cleaned_data["units"],
@@ -186,18 +208,23 @@ def refunds_context(request: MemberRequest, order: Order) -> dict[str, Any]:
 @require_POST
 @staff_required(Group.REFUNDS)
 def withdraw(request: MemberRequest, refund_id: uuid.UUID) -> HttpResponse:
-    """Take a refund back that was not sent yet."""
+    """Take a refund back that was not sent yet, or ask for it to be taken off its reader."""
     refund = get_for_business_or_404(
         Refund.objects.select_related("payment__order"), request.business, public_id=refund_id
     )
     try:
-        refunds.withdraw(
+        withdrawn = refunds.withdraw(
             business=request.business,
             refund_public_id=refund_id,
             now=timezone.now(),
             actor=history.staff(request.profile.id),
         )
-        messages.success(request, _("The refund is withdrawn; nothing was given back."))
+        if withdrawn.state == RefundState.CANCELLED:
+            messages.success(request, _("The refund is withdrawn; nothing was given back."))
+        else:
+            messages.info(
+                request, _("The refund is being taken off its reader. It is certain once that has answered.")
+            )
     except Refusal as refusal:
         messages.error(request, f"{refusal.message} {refusal.next_step}")
     return _to_order(refund.payment.order)
@@ -238,6 +265,7 @@ def refund_payment(request: MemberRequest, payment_id: uuid.UUID) -> HttpRespons
             reason=request.POST.get("reason", "") or str(payment.get_held_reason_display()),
             form_token=_form_token(request),
             expected=_expected(request, payment.received.currency),
+            reader_id=_reader(request),
             staff=request.profile,
             now=timezone.now(),
         )

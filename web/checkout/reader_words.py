@@ -6,6 +6,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from web.checkout.words import Words, decline, words_for
+from web.payments import refund_words
 from web.payments.models import Payment, ReaderAction
 from web.payments.operations import lane
 from web.payments.states import ActionState, PaymentState
@@ -58,6 +59,8 @@ _DECLINES = frozenset({"card_declined", "card_error", "expired_card", "incorrect
 
 def words_for_action(action: ReaderAction, payment: Payment) -> Words:
     """Say how far it is, whether money moved, and what to do next. "Approved" only from a settled payment."""
+    if action.refund_id is not None:
+        return _refunded(action)
     if action.state == ActionState.SUCCEEDED:
         if payment.state == PaymentState.SUCCEEDED:
             return _APPROVED
@@ -72,6 +75,13 @@ def words_for_action(action: ReaderAction, payment: Payment) -> Words:
     ):
         return words_for(payment)
     return _STATES[action.state]
+
+
+def _refunded(action: ReaderAction) -> Words:
+    moved = action.state == ActionState.SUCCEEDED
+    is_certain = action.is_final or action.state == ActionState.QUEUED
+    message, next_step = refund_words.at_reader(action.state, action.failure_code)
+    return Words(message, next_step, moved if is_certain else None)
 
 
 def _failed(action: ReaderAction, payment: Payment) -> Words:

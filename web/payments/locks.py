@@ -135,7 +135,12 @@ def sale_of_payment(payment_id: int) -> tuple[Sale, Payment]:
 def sale_of_refund(refund_id: int) -> tuple[Sale, Payment, Refund]:
     """Lock the sale that a refund belongs to, its payment and the refund, and return the three."""
     locked, payment = sale_of_payment(Refund.objects.values_list("payment_id", flat=True).get(id=refund_id))
-    return locked, payment, Refund.objects.select_for_update(no_key=True).get(id=refund_id)
+    return locked, payment, refund(refund_id)
+
+
+def refund(refund_id: int) -> Refund:
+    """Lock a refund whose sale the caller has locked."""
+    return Refund.objects.select_for_update(no_key=True).get(id=refund_id)
 
 
 def refunds(payment_id: int) -> list[Refund]:
@@ -175,10 +180,20 @@ def connection_token(*, business_id: int, public_id: uuid.UUID) -> ConnectionTok
 
 
 def unfinished_action(payment_id: int) -> ReaderAction | None:
-    """Lock the place in a reader's queue that a payment has, if it has one. Its sale is locked by the caller."""
+    """Lock the place where a payment is taken, if it has one at a reader. Its sale is locked by the caller."""
     return (
         ReaderAction.objects.select_for_update(no_key=True)
-        .filter(payment_id=payment_id)
+        .filter(payment_id=payment_id, refund=None)
+        .exclude(state__in=FINAL_ACTION)
+        .first()
+    )
+
+
+def unfinished_action_of(refund_id: int) -> ReaderAction | None:
+    """Lock the place that a refund has in a reader's queue, if it has one. Its sale is locked by the caller."""
+    return (
+        ReaderAction.objects.select_for_update(no_key=True)
+        .filter(refund_id=refund_id)
         .exclude(state__in=FINAL_ACTION)
         .first()
     )

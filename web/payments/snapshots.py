@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import enum
+import uuid
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -111,7 +112,7 @@ class DisputeSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class ReaderSnapshot:
-    """A card reader as it was at one moment, and the payment that it shows or showed last."""
+    """A card reader as it was at one moment, and the payment or refund that it shows or showed last."""
 
     reader_id: str
     is_online: bool | None = None
@@ -120,6 +121,7 @@ class ReaderSnapshot:
     device_type: str = ""
     serial_number: str = ""
     intent_id: str = ""  # of its last action, where that was to take a payment
+    refund_public_id: str = ""  # what we put into the metadata, where that was to give money back
     action_status: str = ""  # in_progress, succeeded, failed
     failure_code: str = ""
     api_error: str = ""  # newer readers say which error of the API it was
@@ -132,6 +134,10 @@ class ReaderSnapshot:
     def shows(self, intent_id: str | None) -> bool:
         """Say whether its action is this intent's. What it says of another intent is none of our business."""
         return bool(intent_id) and self.intent_id == intent_id
+
+    def shows_refund(self, public_id: uuid.UUID) -> bool:
+        """Say whether its action is this refund's."""
+        return self.refund_public_id == str(public_id)
 
 
 @dataclass(frozen=True, slots=True)

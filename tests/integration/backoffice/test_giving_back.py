@@ -14,7 +14,7 @@ from tests.factories import StaffFactory
 from tests.giving_back import ask, paid_by_card, succeed, tell
 from tests.shop import Shop
 from web.core.models import Business, Profile
-from web.payments.models import BulkRefund, Dispute, Order, Payment, Refund
+from web.payments.models import BulkRefund, Dispute, Order, Payment, Reader, ReaderAction, Refund
 from web.payments.money import Money
 from web.payments.operations.refund_shares import Part
 from web.payments.states import RefundState
@@ -253,3 +253,46 @@ def test_one_item_for_everybody(manager: Client, shop: Shop) -> None:
     assert "<html" not in fragment.content.decode()
     future = manager.post("/purchases/refunds/", {**asked, "since": "2099-01-01"})
     assert future.status_code == 409
+
+
+def test_an_interac_card_is_given_its_money_back_at_a_reader(
+    manager: Client, shop: Shop, business: Business
+) -> None:
+    """The second step asks at which reader; its state is shown with the refund, and it can be called off there."""
+    payment = paid_by_card(shop)
+    Payment.objects.update(card_brand="interac")
+    second = manager.post(url(payment), ALL)
+    assert "can only be refunded with the card on a reader" in second.content.decode()  # there is none
+    reader = Reader.objects.create(
+        business=business, account=shop.account, location=shop.location, state="ready", label="Counter",
+        stripe_reader_id="tmr_1", created_at=timezone.now(),
+    )  # fmt: skip
+    second_step = manager.post(url(payment), ALL).content.decode()
+    assert f'<option value="{reader.public_id}">Counter' in second_step
+    fields = {**hidden(second_step), "step": "give"}
+    without = manager.post(url(payment), fields)
+    assert (without.status_code, Refund.objects.exists()) == (409, False)
+    number = order_of(payment).number
+    for _ in range(2):
+        manager.post(url(payment), {**fields, "reader": str(reader.public_id)})
+    refund = Refund.objects.get()
+    place = ReaderAction.objects.get()
+    assert (place.refund_id, place.reader_id, place.state) == (refund.id, reader.id, "queued")
+    page = manager.get(f"/purchases/{number}/").content.decode()
+    assert "The refund waits for the reader." in page
+    assert "Put into the queue of a reader" in page
+    withdrawal = f"/purchases/refunds/{refund.public_id}/withdraw/"
+    ReaderAction.objects.update(
+        state="sending", sent_at=timezone.now(), deadline_at=timezone.now(), next_poll_at=timezone.now()
+    )
+    ReaderAction.objects.update(state="waiting")
+    Refund.objects.update(state="submitting")
+    fragment = manager.get(f"/purchases/{number}/refunds/").content.decode()
+    assert "Present the card that paid." in fragment
+    assert withdrawal in fragment
+    answer = manager.post(withdrawal, follow=True).content.decode()
+    assert "is being taken off its reader" in answer
+    assert "Cancelling" in answer
+    assert withdrawal not in answer
+    place.refresh_from_db()
+    assert (place.state, Refund.objects.get().state) == ("cancelling", "submitting")

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import functools
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from django.db import connection
 from django.utils import timezone
 
 from stack.reader import Unexpected
+from tasks.terminal import watch_readers
 from tests.integration.conftest import AtStripe
 from tests.integration.tasks.desk import Desk, look, run, work
 from tests.shop import Shop
 from web.payments.models import (
     AuditEntry,
+    Cart,
     ConnectionToken,
     Job,
     Payment,
@@ -24,7 +28,7 @@ from web.payments.models import (
     ReaderAction,
     StripeLocation,
 )
-from web.payments.operations import readers, terminal
+from web.payments.operations import intents, readers, terminal
 from web.payments.operations.readers import Address
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -140,6 +144,27 @@ def test_a_connection_token_is_sealed(at_stripe: Make, caplog: pytest.LogCapture
         )
 
 
+def test_a_connection_token_that_nobody_fetches_is_forgotten(at_stripe: Make) -> None:
+    desk = Desk(at_stripe())
+    now = timezone.now()
+
+    def ask(at: datetime.datetime) -> ConnectionToken:
+        return readers.request_connection_token(
+            business=desk.at.shop.business, location=None, staff=desk.staff, now=at
+        )
+
+    ask(now)
+    run("create_connection_token")
+    watch_readers()
+    assert ConnectionToken.objects.exclude(secret_sealed="").count() == 1
+    ConnectionToken.objects.update(created_at=now - readers.TOKEN_LASTS)
+    watch_readers()
+    assert not ConnectionToken.objects.exclude(secret_sealed="").exists()
+    ask(now - readers.TOKEN_LASTS)  # its job comes too late
+    run("create_connection_token")
+    assert not ConnectionToken.objects.exclude(secret_sealed="").exists()
+
+
 def together(*doings: Callable[[], object]) -> None:
     """Do all of this at once, each on a connection of its own."""
     barrier = threading.Barrier(len(doings))
@@ -192,6 +217,30 @@ def test_two_tills_with_one_cart(at_stripe: Make) -> None:
     cart = desk.at.shop.cart()
     together(*(functools.partial(desk.start, reader, cart) for reader in readers_ * 2))
     assert Payment.objects.count() == ReaderAction.objects.count() == 1
+
+
+def test_one_form_with_two_carts_at_once(at_stripe: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both find the form unused, since no lock is common to two carts: the second one is refused in words."""
+    desk = Desk(at_stripe())
+    reader, _hand = desk.reader()
+    carts = [desk.at.shop.cart() for _ in range(2)]
+    both, waits = threading.Barrier(2), terminal.reader_of
+
+    def meet(*given: Any) -> Reader:
+        both.wait(20)
+        return waits(*given)
+
+    monkeypatch.setattr(terminal, "reader_of", meet)
+    refused: list[Exception] = []
+
+    def start(cart: Cart) -> None:
+        try:
+            desk.start(reader, cart, form_token="f" * 32)
+        except intents.FormReused as refusal:
+            refused.append(refusal)
+
+    together(*(functools.partial(start, cart) for cart in carts))
+    assert len(refused) == Payment.objects.count() == ReaderAction.objects.count() == 1
 
 
 def test_cancel_and_tap_and_look_at_once(at_stripe: Make) -> None:

@@ -437,7 +437,7 @@ def test_a_reader_that_may_still_show_it_is_not_left(
         raise TryAgain("stripe_away")
 
     def offline(*_: object, **__: object) -> Answer[ReaderSnapshot]:
-        return Answer(Verdict.REFUSED, http_status=400, error_code=reader_attempts.OFFLINE)
+        return Answer(Verdict.REFUSED, http_status=400, error_code="terminal_reader_offline")
 
     with monkeypatch.context() as broken:
         if silent == "read":
@@ -524,6 +524,24 @@ def test_an_authorisation_that_does_not_say_when_it_lapses(
     assert settling.AUTHORISATION_LASTS - datetime.timedelta(minutes=5) < left <= settling.AUTHORISATION_LASTS
 
 
+def test_who_asks_twice_for_the_money_is_one_line_of_history(desk: Desk) -> None:
+    PaymentSettings.objects.update(capture_mode="manual")
+    reader, hand = desk.reader()
+    desk.shown(reader)
+    hand.tap()
+    look()
+    payment = Payment.objects.get()
+    for _ in range(3):
+        terminal.request_capture(
+            business=desk.at.shop.business,
+            payment_id=payment.public_id,
+            staff=desk.staff,
+            now=timezone.now(),
+        )
+    assert PaymentEvent.objects.filter(kind=history.CAPTURE_ASKED).count() == 1
+    assert Job.objects.filter(name="capture_intent").count() == 1
+
+
 def test_a_capture_that_fails_is_asked_for_now_and_then(desk: Desk) -> None:
     """Not with every sweep, and it does not keep another one out of the sweep's limit."""
     PaymentSettings.objects.update(capture_mode="manual")
@@ -584,14 +602,14 @@ def test_a_look_that_fails_does_not_stop_the_others(desk: Desk, monkeypatch: pyt
     first = desk.shown(broken)
     second = desk.shown(reader)
     hand.tap()
-    real = reader_attempts.needs_intent
+    real = reader_attempts.needs_more
 
-    def needs_intent(action: ReaderAction, seen: ReaderSnapshot | None) -> bool:
+    def needs_more(action: ReaderAction, seen: ReaderSnapshot | None) -> bool:
         if action.id == first.id:
             raise ZeroDivisionError
         return real(action, seen)
 
-    monkeypatch.setattr(reader_attempts, "needs_intent", needs_intent)
+    monkeypatch.setattr(reader_attempts, "needs_more", needs_more)
     look()
     assert state_of(first)[0] == "waiting"
     assert first.next_poll_at is not None

@@ -20,6 +20,7 @@ class Operation(models.TextChoices):
     CREATE_REFUND = "create_refund"
     CAPTURE_INTENT = "capture_intent"
     PROCESS_ON_READER = "process_on_reader"
+    REFUND_ON_READER = "refund_on_reader"
     CANCEL_ON_READER = "cancel_on_reader"
 
 

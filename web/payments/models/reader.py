@@ -10,7 +10,9 @@ from django.utils.translation import gettext_lazy as _
 
 from web.core.models import Business, Location, Profile
 from web.payments.models.payment import Payment
+from web.payments.models.refund import Refund
 from web.payments.models.settings import StripeAccount
+from web.payments.money import Money
 from web.payments.states import ACTIVE_ACTION, FINAL_ACTION, ActionState
 
 
@@ -91,7 +93,8 @@ class ReaderAction(models.Model):
     """One place in a reader's queue: this payment, shown on this reader once. Never deleted (a trigger refuses).
 
     A payment that was declined, or was handed to another reader, has several, one after the other; its intent
-    stays the same, so that however often it is shown it can be paid only once.
+    stays the same, so that however often it is shown it can be paid only once. A refund for which the card has to
+    be there (Interac) has one place, and is named in it.
     """
 
     MACHINE = "readeraction"
@@ -109,6 +112,7 @@ class ReaderAction(models.Model):
     business = models.ForeignKey(Business, on_delete=models.PROTECT, related_name="+")
     reader = models.ForeignKey(Reader, on_delete=models.PROTECT, related_name="actions")
     payment = models.ForeignKey(Payment, on_delete=models.PROTECT, related_name="reader_actions")
+    refund = models.ForeignKey(Refund, on_delete=models.PROTECT, null=True, related_name="reader_actions")
     holder = models.ForeignKey(Profile, on_delete=models.SET_NULL, null=True, related_name="+")
     form_token = models.CharField(max_length=64)  # of the form that asked; a repeat finds this action
     asks_for_tip = models.BooleanField(default=False)  # on the reader, before the card
@@ -143,6 +147,11 @@ class ReaderAction(models.Model):
                 name="a_payment_has_one_unfinished_action",
             ),
             models.UniqueConstraint(fields=["business", "form_token"], name="a_form_starts_one_action"),
+            models.UniqueConstraint(
+                fields=["refund"],
+                condition=Q(refund__isnull=False),
+                name="a_refund_has_one_place_at_a_reader",
+            ),
             models.CheckConstraint(
                 condition=~Q(state__in=sorted(ACTIVE_ACTION))
                 | Q(deadline_at__isnull=False, next_poll_at__isnull=False),
@@ -173,6 +182,13 @@ class ReaderAction(models.Model):
         return str(self.public_id)
 
     @property
+    def amount(self) -> Money:
+        """Return what the reader shows: what is to be paid, or what is given back."""
+        if self.refund is not None:
+            return self.refund.amount
+        return Money(self.payment.amount_minor, self.payment.currency)
+
+    @property
     def is_final(self) -> bool:
         return self.state in FINAL_ACTION
 
@@ -201,6 +217,9 @@ class ConnectionToken(models.Model):
                 condition=Q(taken_at__isnull=True) | Q(secret_sealed=""),
                 name="a_connection_token_is_given_out_once",
             ),
+        ]
+        indexes = [
+            models.Index(fields=["created_at"], condition=~Q(secret_sealed=""), name="token_to_forget"),
         ]
 
     def __str__(self) -> str:

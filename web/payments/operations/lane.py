@@ -32,14 +32,16 @@ from web.payments.jobs import (
     Queue,
     enqueue,
 )
-from web.payments.models import Attempt, Job, Operation, Payment, Reader, ReaderAction
+from web.payments.models import Attempt, Job, Operation, Payment, Reader, ReaderAction, Refund
 from web.payments.states import (
     ACTIVE_ACTION,
     LIVE,
     OPEN_ATTEMPT,
+    REFUND_WITHOUT_MONEY,
     ActionState,
     AttemptState,
     PaymentState,
+    RefundState,
     transition,
 )
 
@@ -48,13 +50,16 @@ FIRST_LOOK_SECONDS = 1.0
 LONGEST_LOOK_SECONDS = 3.0  # 20 looks last 50 s, longer than a sale does; Stripe allows 500 a payment
 LOOK_LEASE = datetime.timedelta(seconds=60)  # two reads of Stripe, each with its timeout
 CANCEL_AGAIN = datetime.timedelta(seconds=15)  # if its job was given up
+CANCEL_AGAIN_AT_MOST = datetime.timedelta(
+    minutes=1
+)  # a refund on a reader that is off the net: until it is back
 
 # Why a place ended without money, where Stripe has no code of its own for it.
 TIMED_OUT = "timed_out"
 REPLACED = "replaced"  # another program sent its payment to this reader
 DROPPED = "dropped"  # the reader forgot it: restarted, or cleared by hand
 
-ON_READER = (Operation.PROCESS_ON_READER, Operation.CANCEL_ON_READER)
+ON_READER = (Operation.PROCESS_ON_READER, Operation.REFUND_ON_READER, Operation.CANCEL_ON_READER)
 
 
 # --- coming --------------------------------------------------------------------------------------------
@@ -69,20 +74,23 @@ def join(
     asks_for_tip: bool,
     now: datetime.datetime,
     actor: str,
+    refund: Refund | None = None,
 ) -> ReaderAction:
-    """Put a payment, whose sale is locked, at the end of the reader's queue; a worker serves the reader."""
+    """Put a payment (or its refund), whose sale is locked, at the end of the reader's queue; a worker serves it."""
     action = ReaderAction.objects.create(
         business_id=payment.business_id,
         reader=reader,
         payment=payment,
+        refund=refund,
         holder=holder,
         form_token=form_token,
         asks_for_tip=asks_for_tip,
         state_changed_at=now,
         queued_at=now,
     )
-    payment.reader = reader
-    payment.save(update_fields=["reader"])
+    if refund is None:
+        payment.reader = reader  # where it is taken; a refund may be elsewhere
+        payment.save(update_fields=["reader"])
     history.record(
         history.READER_QUEUED,
         business_id=payment.business_id,
@@ -91,7 +99,7 @@ def join(
         to_state=action.state,
         actor=actor,
         now=now,
-        data={"reader": reader.label, "action": str(action.public_id)},
+        data={"reader": reader.label, **_named(action)},
     )
     serve(action, now=now)
     return action
@@ -172,8 +180,14 @@ def move(
         cause=cause,
         actor=actor,
         now=now,
-        data={"action": str(action.public_id), **(data or {})},
+        data={**_named(action), **(data or {})},
     )
+
+
+def _named(action: ReaderAction) -> dict[str, object]:
+    """Return what history knows a place by."""
+    named: dict[str, object] = {"action": str(action.public_id)}
+    return named if action.refund is None else {**named, "refund": str(action.refund.public_id)}
 
 
 def end(
@@ -255,6 +269,25 @@ def follow(payment: Payment, *, now: datetime.datetime, actor: str) -> None:
             move(action, ActionState.PROCESSING, now=now, actor=actor)
     elif payment.state == PaymentState.DECLINED:
         look_soon(action, now=now)
+
+
+def follow_refund(payment: Payment, refund: Refund, *, now: datetime.datetime, actor: str) -> None:
+    """Draw the consequence of a refund's new state for its place at a reader. Its sale is locked."""
+    action = locks.unfinished_action_of(refund.id)
+    if action is None:
+        return
+    action.payment, action.refund = payment, refund
+    if refund.state not in REFUND_WITHOUT_MONEY:
+        if refund.stripe_refund_id is not None:  # the bank may take its time: the card is not needed any more
+            end(action, ActionState.SUCCEEDED, now=now, actor=actor)
+    elif refund.state == RefundState.CANCELLED and action.state in (
+        ActionState.QUEUED,
+        ActionState.SENDING,
+        ActionState.CANCELLING,
+    ):
+        end_cancelled(action, now=now, actor=actor)
+    else:
+        end(action, ActionState.FAILED, now=now, actor=actor, failure_code=refund.failure_code or "refused")
 
 
 def end_cancelled(action: ReaderAction, *, now: datetime.datetime, actor: str) -> None:

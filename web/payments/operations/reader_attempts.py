@@ -14,7 +14,7 @@ from django.db import transaction
 from web.payments import history, jobs, locks
 from web.payments.jobs import Lease
 from web.payments.locks import Sale
-from web.payments.models import Attempt, Operation, Payment, Reader, ReaderAction
+from web.payments.models import Attempt, Operation, Payment, Reader, ReaderAction, Refund
 from web.payments.operations import attempts, lane
 from web.payments.operations.payments import move
 from web.payments.operations.settling import apply
@@ -22,7 +22,6 @@ from web.payments.snapshots import Answer, IntentSnapshot, ReaderSnapshot, Verdi
 from web.payments.states import CANCELLABLE, ActionState, AttemptState, PaymentState
 
 BUSY = "terminal_reader_busy"
-OFFLINE = "terminal_reader_offline"
 TIMEOUT = "terminal_reader_timeout"
 INVALID_STATE = "intent_invalid_state"
 # Refusals that do not say what became of the payment: the reader and the intent are read before anything else.
@@ -42,7 +41,7 @@ def begin_process(
     *, action_id: int, parameters: dict[str, object], lease: Lease, now: datetime.datetime
 ) -> Attempt | None:
     """Open (or find) the attempt that shows the payment on the reader; None where it is not to be shown any more."""
-    sale, payment, action = _locked(action_id)
+    sale, payment, action = locked(action_id)
     if action.state != ActionState.SENDING or payment.state not in PRESENTABLE:
         return None
     found = locks.open_attempt(operation=Operation.PROCESS_ON_READER, payment_id=payment.id)
@@ -66,37 +65,52 @@ def conclude_process(
     now: datetime.datetime,
 ) -> Verdict:
     """Write down what the reader was said to do. Only "not sent" keeps the job: all else is seen by looks."""
-    _sale, payment, action = _locked(action_id)
+    _sale, payment, action = locked(action_id)
     attempt = locks.attempt(attempt_id)
-    if answer.error_code in UNCERTAIN and answer.verdict is Verdict.REFUSED:
-        # Stripe answered for certain, and the reader did not.
-        answer = dataclasses.replace(answer, verdict=Verdict.UNKNOWN)
-    verdict = attempts.note(attempt, answer, payment=payment, now=now)
-    if action.state == ActionState.SENDING:
-        shown = answer.snapshot is not None and answer.snapshot.shows(payment.intent_id)
-        if verdict is Verdict.DONE and shown and answer.snapshot is not None and answer.snapshot.is_busy:
-            _shown(action, now=now)
-        elif verdict in (Verdict.DONE, Verdict.UNKNOWN):
-            action.failure_code = answer.error_code
-            action.next_poll_at = now
-            lane.move(
-                action, ActionState.CHECKING, now=now, actor=history.WORKER, data={"code": answer.error_code}
-            )
-            lane.ring()
-        elif verdict is Verdict.REFUSED:
-            lane.end(
-                action,
-                ActionState.FAILED,
-                now=now,
-                actor=history.WORKER,
-                failure_code=answer.error_code or "refused",
-            )
+    verdict = note_showing(attempt, answer, action=action, payment=payment, now=now)
+    if action.state == ActionState.SENDING and verdict is Verdict.REFUSED:
+        lane.end(
+            action,
+            ActionState.FAILED,
+            now=now,
+            actor=history.WORKER,
+            failure_code=answer.error_code or "refused",
+        )
     if verdict is not Verdict.NOT_SENT:
         jobs.complete(lease, now=now)
     return verdict
 
 
-def _shown(action: ReaderAction, *, now: datetime.datetime) -> None:
+def note_showing(
+    attempt: Attempt,
+    answer: Answer[ReaderSnapshot],
+    *,
+    action: ReaderAction,
+    payment: Payment,
+    now: datetime.datetime,
+) -> Verdict:
+    """Write down what showing it got: it is there, or it is to be looked at. A refusal is the caller's to act on."""
+    if answer.error_code in UNCERTAIN and answer.verdict is Verdict.REFUSED:
+        # Stripe answered for certain, and the reader did not.
+        answer = dataclasses.replace(answer, verdict=Verdict.UNKNOWN)
+    verdict = attempts.note(attempt, answer, payment=payment, now=now)
+    if action.state != ActionState.SENDING:
+        return verdict
+    seen = answer.snapshot
+    if verdict is Verdict.DONE and seen is not None and seen.is_busy and is_shown(action, seen):
+        note_shown(action, now=now)
+    elif verdict in (Verdict.DONE, Verdict.UNKNOWN):
+        action.failure_code = answer.error_code
+        action.next_poll_at = now
+        lane.move(
+            action, ActionState.CHECKING, now=now, actor=history.WORKER, data={"code": answer.error_code}
+        )
+        lane.ring()
+    return verdict
+
+
+def note_shown(action: ReaderAction, *, now: datetime.datetime) -> None:
+    """It is certain that the reader has a locked action: it is looked at from now on."""
     action.shown_at = action.shown_at or now
     action.failure_code, action.polls = "", 0
     action.next_poll_at = now + lane.next_look(action)
@@ -106,9 +120,16 @@ def _shown(action: ReaderAction, *, now: datetime.datetime) -> None:
 # --- looking ---------------------------------------------------------------------------------------------
 
 
-def needs_intent(action: ReaderAction, reader: ReaderSnapshot | None) -> bool:
+def is_shown(action: ReaderAction, reader: ReaderSnapshot) -> bool:
+    """Say whether what the reader shows, or showed last, is this action's payment or refund."""
+    if action.refund is not None:
+        return reader.shows_refund(action.refund.public_id)
+    return reader.shows(action.payment.intent_id)
+
+
+def needs_more(action: ReaderAction, reader: ReaderSnapshot | None) -> bool:
     """Say whether the reader's word is not enough: everything but "it is on the reader, and nobody paid yet"."""
-    on_it = reader is not None and reader.is_busy and reader.shows(action.payment.intent_id)
+    on_it = reader is not None and reader.is_busy and is_shown(action, reader)
     return not on_it or action.state in (ActionState.PROCESSING, ActionState.CANCELLING, ActionState.SENDING)
 
 
@@ -126,7 +147,7 @@ def conclude_look(
     `reader` is None where it could not be read. A look that began before the newest move or news says what it
     says of the intent, and nothing else.
     """
-    sale, payment, action = _locked(action_id)
+    sale, payment, action = locked(action_id)
     is_current = action.fence == fence and not action.is_final
     if intent is not None:
         apply(sale, payment, intent, now=now, actor=history.STRIPE)
@@ -134,18 +155,18 @@ def conclude_look(
         action.payment = payment
     if not is_current or action.is_final:
         return
-    if _is_over(action, payment, now=now):
-        _expire(sale, payment, action, now=now)
+    if is_over(action, payment, now=now):
+        expire(sale, payment, action, now=now)
         return
-    on_it = reader is not None and reader.shows(payment.intent_id)
+    on_it = reader is not None and is_shown(action, reader)
     if action.state == ActionState.CANCELLING:
         action.next_poll_at = now + lane.CANCEL_AGAIN
         action.save(update_fields=["next_poll_at"])
         lane.cancel_on_reader(action, now=now)  # its job was given up, or still tries: then this one joins it
     elif reader is not None and on_it and reader.is_busy:
-        _still_on_it(action, now=now)
+        still_on_it(action, now=now)
     elif intent is None or reader is None or payment.state not in PRESENTABLE:
-        _look_again(action, now=now)  # not certain enough to end anything
+        look_again(action, now=now)  # not certain enough to end anything
     elif on_it and reader.action_status == "failed" and not _is_of_an_earlier_showing(action):
         lane.end(
             action,
@@ -156,9 +177,9 @@ def conclude_look(
             api_error=reader.api_error,
         )
     elif on_it and reader.action_status != "failed":
-        _look_again(action, now=now)  # "succeeded", and it is open: a contradiction; the intent decides
-    else:
-        _not_on_it(action, reader, now=now)
+        look_again(action, now=now)  # "succeeded", and it is open: a contradiction; the intent decides
+    elif code := not_on_it(action, reader, now=now):
+        lane.end(action, ActionState.FAILED, now=now, actor=history.STRIPE, failure_code=code)
 
 
 def _is_of_an_earlier_showing(action: ReaderAction) -> bool:
@@ -175,43 +196,54 @@ def _is_of_an_earlier_showing(action: ReaderAction) -> bool:
     return action.shown_at is None and earlier.exists()
 
 
-def _still_on_it(action: ReaderAction, *, now: datetime.datetime) -> None:
+def _open_showing(action: ReaderAction) -> Attempt | None:
+    """Lock the attempt that shows the action on its reader, where nobody knows yet whether it arrived."""
+    operation = Operation.PROCESS_ON_READER if action.refund_id is None else Operation.REFUND_ON_READER
+    return locks.open_attempt(operation=operation, payment_id=action.payment_id, refund_id=action.refund_id)
+
+
+def still_on_it(action: ReaderAction, *, now: datetime.datetime) -> None:
+    """It is on the reader, and nobody has presented a card yet."""
     if action.state == ActionState.CHECKING:
-        attempt = locks.open_attempt(operation=Operation.PROCESS_ON_READER, payment_id=action.payment_id)
+        attempt = _open_showing(action)
         if attempt is not None:
             attempts.close(attempt, AttemptState.SUCCEEDED, now=now)
-        _shown(action, now=now)
+        note_shown(action, now=now)
     else:
-        _look_again(action, now=now)
+        look_again(action, now=now)
 
 
-def _look_again(action: ReaderAction, *, now: datetime.datetime) -> None:
+def look_again(action: ReaderAction, *, now: datetime.datetime) -> None:
+    """Plan the next look at a locked action."""
     action.next_poll_at = now + lane.next_look(action)
     action.save(update_fields=["next_poll_at"])
 
 
-def _not_on_it(action: ReaderAction, reader: ReaderSnapshot, *, now: datetime.datetime) -> None:
-    """The reader shows nothing of ours and the intent is open: never got there, or did not stay there."""
+def not_on_it(action: ReaderAction, reader: ReaderSnapshot, *, now: datetime.datetime) -> str:
+    """The reader shows nothing of ours and no money moved: never got there, or did not stay there.
+
+    Return why it has to end; "" where it goes on.
+    """
     if action.state != ActionState.CHECKING:
         action.next_poll_at = now + lane.next_look(action)
         lane.move(action, ActionState.CHECKING, now=now, actor=history.STRIPE)
     elif action.shown_at is not None:
-        code = lane.REPLACED if reader.is_busy else lane.DROPPED
-        lane.end(action, ActionState.FAILED, now=now, actor=history.STRIPE, failure_code=code)
+        return lane.REPLACED if reader.is_busy else lane.DROPPED
     elif reader.is_busy:
         action.failure_code = BUSY  # somebody else's payment: wait for it to end, until the deadline
         action.next_poll_at = now + SEND_AGAIN_AFTER
         action.save(update_fields=["failure_code", "next_poll_at"])
     else:
-        attempt = locks.open_attempt(operation=Operation.PROCESS_ON_READER, payment_id=action.payment_id)
+        attempt = _open_showing(action)
         if attempt is not None:
             attempts.close(attempt, AttemptState.REFUSED, now=now)  # sent again under a new key
         action.next_poll_at = action.deadline_at
         lane.move(action, ActionState.SENDING, now=now, actor=history.WORKER)
         lane.serve(action, now=now)
+    return ""
 
 
-def _is_over(action: ReaderAction, payment: Payment, *, now: datetime.datetime) -> bool:
+def is_over(action: ReaderAction, payment: Payment, *, now: datetime.datetime) -> bool:
     """Say whether the sale's time is over and nobody has given it up yet. One on its way to another reader too."""
     if action.deadline_at is None or now < action.deadline_at:
         return False
@@ -219,7 +251,7 @@ def _is_over(action: ReaderAction, payment: Payment, *, now: datetime.datetime) 
     return action.state != ActionState.CANCELLING or is_moving
 
 
-def _expire(sale: Sale, payment: Payment, action: ReaderAction, *, now: datetime.datetime) -> None:
+def expire(sale: Sale, payment: Payment, action: ReaderAction, *, now: datetime.datetime) -> None:
     """Give the sale up: nobody paid in time. Whether that is true is the intent's to say, once it is cancelled."""
     action.cancel_reason = ReaderAction.Reason.DEADLINE
     action.save(update_fields=["cancel_reason"])
@@ -238,13 +270,13 @@ def _expire(sale: Sale, payment: Payment, action: ReaderAction, *, now: datetime
 def put_off_look(*, action_id: int, fence: int, now: datetime.datetime) -> None:
     """Look again a little later: Stripe could not be asked. Past the deadline the cancellation is begun."""
     with transaction.atomic(durable=True):
-        sale, payment, action = _locked(action_id)
+        sale, payment, action = locked(action_id)
         if action.fence != fence or action.is_final:
             return
-        if _is_over(action, payment, now=now):
-            _expire(sale, payment, action, now=now)
+        if is_over(action, payment, now=now):
+            expire(sale, payment, action, now=now)
         else:
-            _look_again(action, now=now)
+            look_again(action, now=now)
 
 
 # --- taking it off -----------------------------------------------------------------------------------------
@@ -255,7 +287,7 @@ def begin_cancel(
     *, action_id: int, parameters: dict[str, object], lease: Lease, now: datetime.datetime
 ) -> Attempt | None:
     """Open (or find) the attempt that takes the payment off its reader; None where that is not wanted any more."""
-    _sale, payment, action = _locked(action_id)
+    _sale, payment, action = locked(action_id)
     if action.state != ActionState.CANCELLING:
         return None
     found = locks.open_attempt(operation=Operation.CANCEL_ON_READER, payment_id=payment.id)
@@ -282,12 +314,12 @@ def conclude_off(
     Return False where the intent, as it was read after that, does not allow it yet: the bank is working on it.
     Also while the call that shows it may still be on its way: the reader would show it after it was read.
     """
-    sale, payment, action = _locked(action_id)
+    sale, payment, action = locked(action_id)
     if intent is not None:
         apply(sale, payment, intent, now=now, actor=history.STRIPE)
         action.refresh_from_db()
         action.payment = payment
-    may_end = payment.is_final or (payment.state in PRESENTABLE and not _is_in_flight(payment, now=now))
+    may_end = payment.is_final or (payment.state in PRESENTABLE and not is_in_flight(action, now=now))
     if action.state == ActionState.CANCELLING and may_end:
         lane.end_cancelled(action, now=now, actor=history.WORKER)
     if action.state == ActionState.CANCELLING:
@@ -296,9 +328,9 @@ def conclude_off(
     return True
 
 
-def _is_in_flight(payment: Payment, *, now: datetime.datetime) -> bool:
-    """Say whether the payment was sent to a reader just now and nobody knows yet whether it arrived."""
-    attempt = locks.open_attempt(operation=Operation.PROCESS_ON_READER, payment_id=payment.id)
+def is_in_flight(action: ReaderAction, *, now: datetime.datetime) -> bool:
+    """Say whether it was sent to its reader just now and nobody knows yet whether it arrived."""
+    attempt = _open_showing(action)
     return attempt is not None and now - attempt.sent_at < IN_FLIGHT
 
 
@@ -326,7 +358,11 @@ def begin_capture(
 
 
 def find(*, account_id: int, snapshot: ReaderSnapshot) -> Payment | None:
-    """Find the payment that a reader's news is about, by its intent; None where it is another program's."""
+    """Find the payment that a reader's news is about, by its intent or by its refund; None for another program's."""
+    if snapshot.refund_public_id:
+        return Payment.objects.filter(
+            account_id=account_id, refunds__public_id=snapshot.refund_public_id
+        ).first()
     if not snapshot.intent_id:
         return None
     return Payment.objects.filter(account_id=account_id, intent_id=snapshot.intent_id).first()
@@ -340,6 +376,9 @@ def hear(*, account_id: int, snapshot: ReaderSnapshot, now: datetime.datetime) -
         return None
     _sale, payment = locks.sale_of_payment(found.id)
     action = locks.unfinished_action(payment.id)
+    if snapshot.refund_public_id:
+        refund = Refund.objects.get(payment=payment, public_id=snapshot.refund_public_id)
+        action = locks.unfinished_action_of(refund.id)
     if action is not None and not snapshot.is_busy:
         lane.look_soon(action, now=now)
     return payment
@@ -358,7 +397,7 @@ def note_reader(*, reader_id: int, snapshot: ReaderSnapshot, now: datetime.datet
     Reader.objects.filter(id=reader_id).update(**seen)
 
 
-def _locked(action_id: int) -> tuple[Sale, Payment, ReaderAction]:
+def locked(action_id: int) -> tuple[Sale, Payment, ReaderAction]:
     """Lock an action with its sale."""
     payment_id = ReaderAction.objects.values_list("payment_id", flat=True).get(id=action_id)
     sale, payment = locks.sale_of_payment(payment_id)

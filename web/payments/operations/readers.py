@@ -38,7 +38,7 @@ from web.payments.operations import audit
 from web.payments.operations.intents import account_in_use
 from web.payments.operations.terminal import ReaderNotFound
 from web.payments.snapshots import ReaderSnapshot
-from web.payments.states import FINAL_ACTION
+from web.payments.states import FINAL_ACTION, ActionState
 
 LONGEST_LABEL = 100
 TOKEN_LASTS = datetime.timedelta(minutes=5)  # a connection token that nobody fetched by then is forgotten
@@ -215,7 +215,9 @@ def remove(
 ) -> uuid.UUID | None:
     """Remove a reader that nobody uses; return the job to follow, None where Stripe never knew it."""
     reader = _locked(business, reader_id)
-    if ReaderAction.objects.filter(reader=reader).exclude(state__in=FINAL_ACTION).exists():
+    in_use = ReaderAction.objects.filter(reader=reader).exclude(state__in=FINAL_ACTION)
+    # A refund on a reader that broke down is certain only once Stripe does not know the reader any more.
+    if in_use.exclude(refund__isnull=False, state=ActionState.CANCELLING).exists():
         raise ReaderInUse
     known_to_stripe = reader.stripe_reader_id is not None
     before = reader.state
@@ -303,11 +305,20 @@ def request_connection_token(
     return token
 
 
-def settle_connection_token(*, connection_token_id: int, secret: str, problem: str) -> None:
-    """Keep a token's secret, sealed, until it is fetched; or why Stripe refused it."""
-    ConnectionToken.objects.filter(id=connection_token_id, taken_at=None).update(
+def settle_connection_token(
+    *, connection_token_id: int, secret: str, problem: str, now: datetime.datetime
+) -> None:
+    """Keep a token's secret, sealed, until it is fetched; or why Stripe refused it. One that comes too late is not."""
+    token = ConnectionToken.objects.filter(id=connection_token_id, taken_at=None)
+    token.filter(created_at__gte=now - TOKEN_LASTS).update(
         secret_sealed=seal(secret) if secret else "", problem=problem[:60]
     )
+
+
+def forget_connection_tokens(*, now: datetime.datetime) -> int:
+    """Erase the secrets of tokens that nobody fetched in time; return how many."""
+    late = ConnectionToken.objects.filter(created_at__lt=now - TOKEN_LASTS).exclude(secret_sealed="")
+    return late.update(secret_sealed="")
 
 
 @transaction.atomic

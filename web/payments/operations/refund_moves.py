@@ -12,10 +12,10 @@ from django.db import transaction
 from web.payments import history, locks
 from web.payments.jobs import NOBODY_WAITS, PERSON_WAITS, READ_REFUND, SUBMIT_REFUND, JobKind, enqueue
 from web.payments.locks import Sale
-from web.payments.models import Payment, Refund
-from web.payments.operations import ledgers, receipts
+from web.payments.models import Payment, ReaderAction, Refund
+from web.payments.operations import lane, ledgers, receipts
 from web.payments.operations.payments import count_refunds, release
-from web.payments.states import REFUND_OPEN, REFUND_WITHOUT_MONEY, RefundState, transition
+from web.payments.states import REFUND_OPEN, REFUND_WITHOUT_MONEY, ActionState, RefundState, transition
 
 
 def move(
@@ -47,7 +47,25 @@ def move(
         history.REFUND_MOVED, payment, refund, now=now, actor=actor, from_state=before, to_state=to, cause=cause,
         data=data,
     )  # fmt: skip
+    lane.follow_refund(payment, refund, now=now, actor=actor)
     release(sale, payment, now=now, actor=actor)
+
+
+def call_off(
+    sale: Sale,
+    payment: Payment,
+    refund: Refund,
+    place: ReaderAction,
+    *,
+    now: datetime.datetime,
+    actor: str,
+) -> None:
+    """Withdraw a refund whose turn at its reader has not come; ask for one to be taken off that is there."""
+    place.payment, place.refund = payment, refund
+    if place.state == ActionState.QUEUED:
+        move(sale, payment, refund, RefundState.CANCELLED, now=now, actor=actor)
+    elif place.is_active and place.state != ActionState.CANCELLING:
+        lane.ask_off(place, ReaderAction.Reason.ASKED, now=now, actor=actor)
 
 
 def _give_lines_back(refund: Refund, payment: Payment) -> None:

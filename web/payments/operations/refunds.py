@@ -21,13 +21,13 @@ from web.payments import history, locks
 from web.payments.errors import Kind, Refusal
 from web.payments.jobs import NOBODY_WAITS, PERSON_WAITS, SUBMIT_REFUND
 from web.payments.locks import Sale
-from web.payments.models import BulkRefund, Dispute, Order, OrderLine, Payment, Refund, RefundLine
+from web.payments.models import BulkRefund, Dispute, Order, OrderLine, Payment, Reader, Refund, RefundLine
 from web.payments.models.payment import WITHOUT_MONEY
 from web.payments.money import Money
-from web.payments.operations import ledgers
+from web.payments.operations import lane, ledgers
 from web.payments.operations.intents import PaymentNotFound
 from web.payments.operations.payments import FormReused
-from web.payments.operations.refund_moves import enqueue_for, move, next_check, tell
+from web.payments.operations.refund_moves import call_off, enqueue_for, move, next_check, tell
 from web.payments.operations.refund_shares import (
     Items,
     LineShare,
@@ -39,6 +39,7 @@ from web.payments.operations.refund_shares import (
     distribute,
     line_share,
 )
+from web.payments.operations.terminal import ReaderNotReady, reader_of
 from web.payments.states import REFUND_UNDER_WAY, PaymentState, RefundState
 
 LARGEST_PERCENT = 100
@@ -126,10 +127,7 @@ class PaidInCash(Refusal):
 class OnTheReader(Refusal):
     code, kind = "refund_on_the_reader", Kind.CONFLICT
     message = _("This card (Interac) can only be refunded with the card on a reader.")
-    next_step = _(
-        "No money moved. Give it to the customer's balance instead, or refund it on a reader with Stripe's own means: "
-        "that is taken over here."
-    )
+    next_step = _("No money moved. Choose a reader, with the customer and the card there.")
 
 
 class DestinationNotPossible(Refusal):
@@ -184,13 +182,15 @@ def request(
     bulk: BulkRefund | None = None,
     expected: Money | None = None,
     units: int | None = None,
+    reader_id: uuid.UUID | None = None,
 ) -> Asked:
     """Ask for a sale's money, or a part of it, to be given back. The same form again finds what it made.
 
     `reference` is the sale's (of its cart, and of the order that it became). A refund of an order is spread over
     its payments in a said order (refund_shares.py); `payment_id` names one instead, and has to where the
     payment is held or belongs to no order. `expected` is what a page showed;
-    `units` is how many service credits are given, where they are the destination. Who may ask is the view's to check.
+    `units` is how many service credits are given, where they are the destination; `reader_id` where the card is
+    held to, if it has to be there. Who may ask is the view's to check.
     """
     reason = reason.strip()[:LONGEST_REASON]
     if not reason:
@@ -211,6 +211,7 @@ def request(
         raise DestinationNotPossible
     is_last = _sum(portions) == _left(sale, portions)
     actor = history.WORKER if staff is None else history.staff(staff.id)
+    reader = None if reader_id is None else reader_of(business, reader_id)
     refunds = [
         _reserve(
             sale,
@@ -221,6 +222,7 @@ def request(
             staff=staff,
             bulk=bulk,
             units=units,
+            reader=reader,
             now=now,
             actor=actor,
         )
@@ -258,18 +260,13 @@ def preview(
     reference: uuid.UUID,
     share: Share,
     payment_id: int | None = None,
-    destination: Refund.Destination = Refund.Destination.METHOD,
 ) -> list[Portion]:
     """Work out what a refund would give back of each payment, and refuse what `request` would refuse."""
     sale = locks.sale(reference)
     mine = [payment for payment in sale.payments if payment.business_id == business.id]
     if not mine or (payment_id is not None and payment_id not in {payment.id for payment in mine}):
         raise PaymentNotFound
-    portions = _portions(sale, _given_back_from(sale, mine, payment_id), share)
-    is_to_method = destination == Refund.Destination.METHOD
-    if is_to_method and any(needs_its_reader(portion.payment) for portion in portions):
-        raise OnTheReader
-    return portions
+    return _portions(sale, _given_back_from(sale, mine, payment_id), share)
 
 
 def _sum(portions: Sequence[Portion]) -> Money:
@@ -380,14 +377,18 @@ def _reserve(
     staff: Profile | None,
     bulk: BulkRefund | None,
     units: int | None,
+    reader: Reader | None,
     now: datetime.datetime,
     actor: str,
 ) -> Refund:
     """Write the refund of one payment, its reservation, its first line of history, and what takes it further."""
     payment = portion.payment
     is_to_method = destination == Refund.Destination.METHOD
-    if is_to_method and needs_its_reader(payment):
+    is_on_reader = is_to_method and needs_its_reader(payment)
+    if is_on_reader and reader is None:
         raise OnTheReader
+    if is_on_reader and reader is not None and reader.account_id != payment.account_id:
+        raise ReaderNotReady
     is_by_hand = payment.account_id is None and payment.method not in ledgers.LEDGER_OF_METHOD
     if is_to_method and is_by_hand and bulk is not None:  # nobody stood at the till with the money
         raise PaidInCash
@@ -429,6 +430,11 @@ def _reserve(
         move(sale, payment, refund, RefundState.SUCCEEDED, now=now, actor=actor, data={"to": "ledger"})
     elif payment.account_id is None:  # cash: whoever asks has paid it out by hand
         move(sale, payment, refund, RefundState.SUCCEEDED, now=now, actor=actor)
+    elif is_on_reader and reader is not None:
+        lane.join(
+            reader=reader, payment=payment, refund=refund, holder=staff, form_token=refund.public_id.hex,
+            asks_for_tip=False, now=now, actor=actor,
+        )  # fmt: skip
     else:
         enqueue_for(
             SUBMIT_REFUND, refund, payment, now=now, priority=PERSON_WAITS if bulk is None else NOBODY_WAITS
@@ -440,14 +446,18 @@ def _reserve(
 def withdraw(
     *, business: Business, refund_public_id: uuid.UUID, now: datetime.datetime, actor: str
 ) -> Refund:
-    """Take a refund back that no worker has sent yet."""
+    """Take a refund back that no worker has sent yet; ask for one that is at a reader to be taken off there."""
     found = Refund.objects.filter(business=business, public_id=refund_public_id).first()
     if found is None:
         raise RefundNotFound
     sale, payment, refund = locks.sale_of_refund(found.id)
     if refund.state == RefundState.CANCELLED:
         return refund
-    if refund.state != RefundState.REQUESTED:
+    place = locks.unfinished_action_of(refund.id)
+    if place is not None:
+        call_off(sale, payment, refund, place, now=now, actor=actor)
+    elif refund.state != RefundState.REQUESTED:
         raise TooLateToWithdraw
-    move(sale, payment, refund, RefundState.CANCELLED, now=now, actor=actor)
+    else:
+        move(sale, payment, refund, RefundState.CANCELLED, now=now, actor=actor)
     return refund

@@ -9,10 +9,11 @@ import datetime
 import uuid
 from dataclasses import dataclass
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import Exists, OuterRef
 from django.utils.translation import gettext_lazy as _
 
+from web.core.accounts import constraint_of
 from web.core.models import Business, Profile
 from web.payments import history, locks
 from web.payments.errors import Kind, Refusal
@@ -30,7 +31,7 @@ from web.payments.models import (
     Reader,
     ReaderAction,
 )
-from web.payments.operations import lane
+from web.payments.operations import lane, refund_moves
 from web.payments.operations.intents import (
     PaymentNotFound,
     PaymentUnderWay,
@@ -81,6 +82,12 @@ class AlreadyOnReader(Refusal):
     next_step = _(
         "Nothing was changed. Cancel it instead; that is certain only once the reader has answered."
     )
+
+
+class RefundStays(Refusal):
+    code, kind = "refund_stays_at_its_reader", Kind.CONFLICT
+    message = _("A refund is not handed to another reader.")
+    next_step = _("Nothing was changed. Cancel it, and give the money back at the other reader.")
 
 
 class NotAuthorised(Refusal):
@@ -150,15 +157,20 @@ def start(
             staff=staff,
             now=now,
         )
-    action = lane.join(
-        reader=reader,
-        payment=payment,
-        holder=staff,
-        form_token=form_token,
-        asks_for_tip=asks_for_tip,
-        now=now,
-        actor=history.staff(staff.id),
-    )
+    try:
+        action = lane.join(
+            reader=reader,
+            payment=payment,
+            holder=staff,
+            form_token=form_token,
+            asks_for_tip=asks_for_tip,
+            now=now,
+            actor=history.staff(staff.id),
+        )
+    except IntegrityError as error:  # the same form, for another cart at this moment
+        if constraint_of(error) == "a_form_starts_one_action":
+            raise FormReused from error
+        raise
     return Started(action, is_new=True)
 
 
@@ -243,9 +255,17 @@ def request_cancel(
     A request: only what never reached Stripe ends at once. If the customer pays first, the order is made.
     """
     sale, payment, action = _locked(business, action_id)
-    _cancel(sale, payment, now=now, actor=history.staff(staff.id))
+    _leave(sale, payment, action, now=now, actor=history.staff(staff.id))
     action.refresh_from_db()
     return action
+
+
+def _leave(sale: Sale, payment: Payment, action: ReaderAction, *, now: datetime.datetime, actor: str) -> None:
+    if action.refund_id is None:
+        _cancel(sale, payment, now=now, actor=actor)
+    else:
+        refund = locks.refund(action.refund_id)
+        refund_moves.call_off(sale, payment, refund, action, now=now, actor=actor)
 
 
 def _cancel(sale: Sale, payment: Payment, *, now: datetime.datetime, actor: str) -> None:
@@ -272,7 +292,7 @@ def take_back(
         raise ActionEnded(state=action.state)
     if action.state != ActionState.QUEUED:
         raise AlreadyOnReader
-    _cancel(sale, payment, now=now, actor=history.staff(staff.id))
+    _leave(sale, payment, action, now=now, actor=history.staff(staff.id))
     action.refresh_from_db()
     return action
 
@@ -296,6 +316,8 @@ def hand_over(
         raise ReaderNotReady
     if action.is_final:
         raise ActionEnded(state=action.state)
+    if action.refund_id is not None:
+        raise RefundStays
     actor = history.staff(staff.id)
     if reader.id == action.reader_id:
         return action
@@ -339,9 +361,11 @@ def _capture(
     now: datetime.datetime,
     actor: str,
     priority: int = PERSON_WAITS,
-    is_new: bool = True,
 ) -> None:
-    if is_new:
+    asked = PaymentEvent.objects.filter(payment=payment, kind=history.CAPTURE_ASKED, actor=actor)
+    if (
+        not asked.exists()
+    ):  # who presses the button twice, or a sweep that comes again, is one line of history
         history.record(
             history.CAPTURE_ASKED,
             business_id=payment.business_id,
@@ -381,14 +405,5 @@ def capture_expiring(*, limit: int, now: datetime.datetime) -> int:
         with transaction.atomic():
             _sale, payment = locks.sale_of_payment(payment_id)
             if payment.state == PaymentState.AUTHORISED:
-                asked = PaymentEvent.objects.filter(
-                    payment=payment, kind=history.CAPTURE_ASKED, actor=history.WORKER
-                )
-                _capture(
-                    payment,
-                    now=now,
-                    actor=history.WORKER,
-                    priority=NOBODY_WAITS,
-                    is_new=not asked.exists(),
-                )
+                _capture(payment, now=now, actor=history.WORKER, priority=NOBODY_WAITS)
     return len(ids)

@@ -16,7 +16,16 @@ from web.payments.models import Cart, Dispute, Order, Payment, PaymentEvent, Ref
 from web.payments.models.payment import WITHOUT_MONEY
 from web.payments.money import Money
 from web.payments.queries import people
-from web.payments.states import LIVE, REFUND_OPEN, REFUND_UNDER_WAY, CartState, PaymentState, RefundState
+from web.payments.states import (
+    FINAL_ACTION,
+    LIVE,
+    REFUND_OPEN,
+    REFUND_UNDER_WAY,
+    ActionState,
+    CartState,
+    PaymentState,
+    RefundState,
+)
 
 MOST_ATTENTION = 20
 SENT_BACK_IS_SHOWN = datetime.timedelta(days=30)  # a refund that failed and was not made good since
@@ -116,6 +125,8 @@ def attention(business: Business, *, now: datetime.datetime) -> Attention:
         state_changed_at__gte=now - SENT_BACK_IS_SHOWN,
         payment__refunded_minor__lt=F("payment__amount_received_minor"),
     ).select_related("payment__order")
+    # What came to nothing on a reader was seen there by who stood at it.
+    sent_back = sent_back.exclude(reader_actions__state__in=FINAL_ACTION - {ActionState.SUCCEEDED})
     disputes = Dispute.objects.filter(business=business, closed_at=None).select_related("payment__order")
     return Attention(
         held=list(held.order_by("state_changed_at").select_related("account")[:MOST_ATTENTION]),
@@ -131,7 +142,7 @@ def refunds_of(business: Business, reference: uuid.UUID) -> list[Refund]:
     refunds = Refund.objects.filter(business=business, payment__cart_reference=reference)
     return list(
         refunds.select_related("payment", "created_by")
-        .prefetch_related("lines__order_line")
+        .prefetch_related("lines__order_line", "reader_actions__reader")
         .order_by("-created_at", "-id")
     )
 

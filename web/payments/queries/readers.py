@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import datetime
 import uuid
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from web.core.models import Business, Location
 from web.payments.models import Cart, Job, Order, Payment, Reader, ReaderAction
+from web.payments.operations.refunds import needs_its_reader
 from web.payments.operations.terminal import ActionNotFound
 from web.payments.states import ACTIVE_ACTION, FINAL_ACTION, ActionState
 
@@ -77,7 +78,7 @@ def readers(
     unfinished = (
         ReaderAction.objects.filter(reader__in=found)
         .exclude(state__in=FINAL_ACTION)
-        .select_related("holder", "payment")
+        .select_related("holder", "payment", "refund")
         .order_by("queued_at", "id")
     )
     active: dict[int, ReaderAction] = {}
@@ -95,13 +96,26 @@ def reader(business: Business, public_id: uuid.UUID) -> Reader | None:
     return Reader.objects.filter(business=business, public_id=public_id).select_related("location").first()
 
 
+def refund_readers(payments: Sequence[Payment]) -> list[Reader]:
+    """Return the readers at which payments can be given back whose card has to be there; none where none has to."""
+    on_reader = [payment for payment in payments if needs_its_reader(payment)]
+    if not on_reader:
+        return []
+    ready = Reader.objects.filter(
+        business_id=on_reader[0].business_id,
+        account_id=on_reader[0].account_id,
+        state=Reader.State.READY,
+    )
+    return list(ready.select_related("location").order_by("location", "label", "id"))
+
+
 def action(business: Business, public_id: uuid.UUID) -> FollowedAction:
     """Return a payment's place at a reader; where it was handed over, its newest one. Raises ActionNotFound."""
     rows = ReaderAction.objects.filter(business=business)
     asked = rows.filter(public_id=public_id).first()
     if asked is None:
         raise ActionNotFound
-    newest = rows.filter(payment_id=asked.payment_id, id__gte=asked.id)
+    newest = rows.filter(payment_id=asked.payment_id, refund=None, id__gte=asked.id)
     shown = asked
     if asked.cancel_reason == ReaderAction.Reason.HANDED_OVER and asked.state == ActionState.CANCELLED:
         shown = newest.order_by("-id").first() or asked
@@ -112,7 +126,9 @@ def action_of_cart(business: Business, token: str) -> FollowedAction | None:
     """Return the newest place of a cart's live payment at a reader, or None: how a till that reloads finds it."""
     references = Cart.objects.filter(business=business, token=token).values_list("reference", flat=True)
     newest = (
-        ReaderAction.objects.filter(business=business, payment__cart_reference__in=list(references))
+        ReaderAction.objects.filter(
+            business=business, payment__cart_reference__in=list(references), refund=None
+        )
         .order_by("-id")
         .first()
     )
@@ -124,11 +140,13 @@ def action_of_cart(business: Business, token: str) -> FollowedAction | None:
 
 def _followed(action_id: int) -> FollowedAction:
     found = ReaderAction.objects.select_related(
-        "reader", "reader__location", "payment", "payment__order", "holder", "next_reader"
+        "reader", "reader__location", "payment", "payment__order", "refund", "holder", "next_reader"
     ).get(id=action_id)
     ahead: list[ReaderAction] = []
     if found.state == ActionState.QUEUED:
-        others = ReaderAction.objects.filter(reader_id=found.reader_id).select_related("holder")
+        others = ReaderAction.objects.filter(reader_id=found.reader_id).select_related(
+            "holder", "payment", "refund"
+        )
         ahead += others.filter(state__in=ACTIVE_ACTION)
         earlier = others.filter(state=ActionState.QUEUED, queued_at__lte=found.queued_at).exclude(id=found.id)
         ahead += [
@@ -145,16 +163,6 @@ def _followed(action_id: int) -> FollowedAction:
 def _token_of(payment: Payment) -> str:
     token = Cart.objects.filter(reference=payment.cart_reference).values_list("token", flat=True).first()
     return token or ""
-
-
-def newest_change(business: Business, public_id: uuid.UUID) -> datetime.datetime | None:
-    """Return when anything that a follower of this action sees has changed last; None where there is no such one."""
-    found = (
-        ReaderAction.objects.filter(business=business, public_id=public_id)
-        .values_list("state_changed_at", "payment__state_changed_at")
-        .first()
-    )
-    return None if found is None else max(found)
 
 
 def job_of(reader: Reader, name: str) -> Job | None:

@@ -91,7 +91,9 @@ def _payments(business: Business, carts: list[Cart]) -> dict[object, list[Paymen
 def _actions(payments: list[Payment]) -> dict[int, ReaderAction]:
     """Return the newest place at a reader of each payment."""
     on_reader = [payment.id for payment in payments if payment.method == Method.TERMINAL]
-    places = ReaderAction.objects.filter(payment__in=on_reader).order_by("id") if on_reader else []
+    places = (
+        ReaderAction.objects.filter(payment__in=on_reader, refund=None).order_by("id") if on_reader else []
+    )
     return {place.payment_id: place for place in places}
 
 

@@ -8,11 +8,13 @@ from django import template
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from web.payments import refund_words
 from web.payments.errors import Refusal
-from web.payments.models import Cart, Dispute, Payment, Refund
+from web.payments.models import Cart, Dispute, Payment, Reader, ReaderAction, Refund
 from web.payments.money import Money
 from web.payments.operations import refunds
 from web.payments.queries import held
+from web.payments.queries.readers import refund_readers
 from web.payments.states import RefundState
 
 register = template.Library()
@@ -45,7 +47,28 @@ def _all(base: type[Refusal]) -> list[type[Refusal]]:
 @register.filter
 def why_failed(refund: Refund) -> str:
     """Say why a refund failed; a code without words is shown as it is."""
-    return str(FAILURES.get(refund.failure_code, refund.failure_code))
+    code = refund.failure_code
+    return str(FAILURES.get(code) or refund_words.FAILURES.get(code, code))
+
+
+@register.filter
+def place_at_reader(refund: Refund) -> ReaderAction | None:
+    """Return the refund's place in a reader's queue while it has one; its payment's card has to be there."""
+    places = [place for place in refund.reader_actions.all() if not place.is_final]
+    return places[0] if places else None
+
+
+@register.filter
+def said_at_reader(place: ReaderAction) -> str:
+    """Say how far a refund at a reader is, and what to do next."""
+    message, next_step = refund_words.at_reader(place.state, place.failure_code)
+    return f"{message} {next_step}"
+
+
+@register.filter
+def readers_for(payment: Payment) -> list[Reader]:
+    """Return the readers at which the card of a payment can be given its money back; none where it need not be."""
+    return refund_readers([payment])
 
 
 @register.filter

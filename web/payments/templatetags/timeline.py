@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy
 from web.payments import history
 from web.payments.models import PaymentEvent
 from web.payments.money import Money
-from web.payments.states import PaymentState, RefundState
+from web.payments.states import ActionState, PaymentState, RefundState
 from web.payments.templatetags.money import money
 
 register = template.Library()
@@ -37,6 +37,8 @@ KINDS: dict[str, str | Promise] = {
     history.DISPUTE_CHANGED: gettext_lazy("The dispute changed"),
     history.CART_REOPENED: gettext_lazy("The cart can be changed again"),
     history.CUSTOMER_CHOSEN: gettext_lazy("Another customer was chosen"),
+    history.READER_QUEUED: gettext_lazy("Put into the queue of a reader"),
+    history.CAPTURE_ASKED: gettext_lazy("Asked for the money that was set aside"),
 }
 ACTORS: dict[str, str | Promise] = {
     history.CUSTOMER: gettext_lazy("customer"),
@@ -47,6 +49,7 @@ STATES: dict[str, str | Promise] = dict(PaymentState.choices)
 MOVES: dict[str, tuple[dict[str, str | Promise], str | Promise]] = {
     history.MOVED: (STATES, "%(before)s → %(after)s"),
     history.REFUND_MOVED: (dict(RefundState.choices), gettext_lazy("Refund: %(before)s → %(after)s")),
+    history.READER_MOVED: (dict(ActionState.choices), gettext_lazy("Reader: %(before)s → %(after)s")),
 }
 MINUTE = 60
 TOLD_ELSEWHERE = frozenset({"currency", "lag_ms", "received_at"})
