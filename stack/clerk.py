@@ -116,6 +116,10 @@ class Clerk:
         answer = self._ask("POST", "/stripe-terminal/start/", json=body)
         return OnReader(answer["status_url"], answer)
 
+    def cancel(self, sale: OnReader) -> None:
+        """Ask for the payment to be cancelled, as the button does; what became of it is followed."""
+        self._ask("POST", sale.status["cancel_url"])
+
     def wait_until(self, sale: OnReader, *states: str) -> dict[str, Any]:
         """Follow the payment until it is in one of these states, or at its end where none is named."""
         deadline = time.monotonic() + self._patience

@@ -18,9 +18,11 @@ import requests
 from psycopg.rows import dict_row
 
 from stack import books, demo, quiet, rabbitmq
+from stack.clerk import Clerk, OnReader
 from stack.customer import Customer, Payment
-from stack.demo import ACCOUNT, GOOD_CARD, Studio
+from stack.demo import ACCOUNT, GOOD_CARD, PASSWORD, Studio
 from stack.processes import Stack
+from stack.reader import Reader
 from tests.faults.points import Points
 
 PATIENCE_SECONDS = 90.0  # a machine that is busy with other things; ordinarily a second or two
@@ -46,6 +48,31 @@ class House:
         return customer, customer.fill_cart(
             items, name=f"Guest {number}", email=f"guest{number}@guest.example"
         )
+
+    def till(self, who: str = "owner") -> tuple[Clerk, str, Reader]:
+        """Return a member of staff at a till, the reader beside it as the till knows it, and who stands there."""
+        clerk = Clerk(site=self.studio.site, email=self.studio.person(who)["email"], password=PASSWORD)
+        (reader,) = clerk.wait_for_readers()
+        (known,) = [one for one in self.studio.seeded["readers"] if one["label"] == reader["label"]]
+        return clerk, str(reader["reader"]), Reader(sandbox=self.stack.urls.sandbox, id=known["id"])
+
+    def sale(self, till: Clerk, reader: str) -> OnReader:
+        """Put a new sale of one pass on a reader."""
+        cart = till.fill_cart(self.studio.item("PASS1"))
+        return till.put_on_reader(cart, reader=reader, total=2200)
+
+    def approved(self, till: Clerk, sale: OnReader) -> None:
+        """Follow a sale on a reader to its end, and assert one order, one intent and one charge."""
+        status = till.wait_until(sale)
+        assert (status["state"], status["payment_state"]) == ("succeeded", "succeeded"), status
+        assert status["order"] is not None
+        at_stripe = self.at_stripe()
+        intents = [
+            one for one in at_stripe["payment_intents"] if one["metadata"].get("payment") == sale.payment
+        ]
+        assert [one["status"] for one in intents] == ["succeeded"]
+        charges = [one for one in at_stripe["charges"] if one["payment_intent"] == intents[0]["id"]]
+        assert [one["status"] for one in charges] == ["succeeded"]
 
     def paid_once(self, customer: Customer, payment: Payment, card: str = GOOD_CARD) -> str:
         """Pay, follow to the end, assert one order and one charge, and return the order's number."""

@@ -348,6 +348,60 @@ def test_a_prefork_child_and_beat_are_killed(house: House) -> None:
     house.paid_once(customer, payment)
 
 
+def asked_for(house: House, operation: str) -> None:
+    """Wait until Stripe is being asked for something, and nobody has its answer."""
+    asked = "SELECT 1 FROM payments_attempt WHERE operation = %s AND state = 'sent'"
+    house.until(lambda: house.rows(asked, operation), operation)
+
+
+def test_scenario_25_a_reader_takes_it_and_its_answer_never_comes(house: House) -> None:
+    """It times out though the reader has it, and who waited for the answer is killed: looked at, and paid once."""
+    till, reader, hand = house.till()
+    house.fault("latency", ms=2000, match={"operation": "terminal.readers.process_payment_intent"})
+    house.fault("reader_timeout_accepted", match={"reader": hand.id})
+    sale = house.sale(till, reader)
+    asked_for(house, "process_on_reader")
+    house.stack.kill_worker("stripe")
+    hand.wait_until_asked()
+    house.hurry()
+    till.wait_until(sale, "waiting")
+    hand.tap()
+    house.approved(till, sale)
+
+
+def test_scenario_26_a_reader_is_busy_when_the_worker_is_killed(house: House) -> None:
+    """The other till still waits behind the sale that holds the reader, which is named; then its turn comes."""
+    till, reader, hand = house.till()
+    first = house.sale(till, reader)
+    till.wait_until(first, "waiting")
+    other, _reader, _hand = house.till("desk")
+    second = house.sale(other, reader)
+    house.stack.kill_worker("stripe")
+    status = other.wait_until(second, "queued")
+    (holder,) = [one["holder"] for one in other.readers()]
+    assert (status["position"], status["holder"], holder) == (1, holder, status["ahead"][0])
+    assert holder
+    hand.tap()
+    house.approved(till, first)
+    other.wait_until(second, "waiting")
+    hand.tap()
+    house.approved(other, second)
+
+
+def test_scenario_27_the_customer_taps_while_a_cancellation_dies(house: House) -> None:
+    """Cancel is a request: the card was first, the worker that cancels is killed, and Approved is what is shown."""
+    till, reader, hand = house.till()
+    sale = house.sale(till, reader)
+    till.wait_until(sale, "waiting")
+    house.fault("latency", ms=2000, match={"operation": "terminal.readers.cancel_action"})
+    till.cancel(sale)
+    asked_for(house, "cancel_on_reader")
+    hand.tap()
+    house.stack.kill_worker("stripe")
+    house.hurry()
+    house.approved(till, sale)
+
+
 def test_scenario_39_a_rush(house: House) -> None:
     """Many press Pay in the same moment: none is stuck in between, none is charged twice."""
     buyers = [house.cart() for _ in range(24)]

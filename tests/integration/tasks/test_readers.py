@@ -28,7 +28,8 @@ from web.payments.models import (
     ReaderAction,
     StripeLocation,
 )
-from web.payments.operations import intents, readers, terminal
+from web.payments.operations import readers, terminal
+from web.payments.operations.payments import FormReused
 from web.payments.operations.readers import Address
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -236,7 +237,7 @@ def test_one_form_with_two_carts_at_once(at_stripe: Make, monkeypatch: pytest.Mo
     def start(cart: Cart) -> None:
         try:
             desk.start(reader, cart, form_token="f" * 32)
-        except intents.FormReused as refusal:
+        except FormReused as refusal:
             refused.append(refusal)
 
     together(*(functools.partial(start, cart) for cart in carts))
