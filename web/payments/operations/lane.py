@@ -125,7 +125,6 @@ def take(*, reader_id: int, lease: Lease, now: datetime.datetime) -> ReaderActio
     None where somebody's turn is on, or nobody waits. Raises LeaseLost, and TryAgain while another one sends.
     """
     reader = locks.reader(reader_id)
-    jobs.hold(lease)
     active = ReaderAction.objects.filter(reader_id=reader_id, state__in=ACTIVE_ACTION).first()
     if active is not None:
         if active.state != ActionState.SENDING:
@@ -134,11 +133,13 @@ def take(*, reader_id: int, lease: Lease, now: datetime.datetime) -> ReaderActio
             # Two that both left it to the other would both be gone: this one comes back and looks again.
             seconds = random.uniform(1.5, 2.5)  # noqa: S311 - so that two do not keep meeting
             raise jobs.TryAgain("being_sent", counts=False, seconds=seconds)
+        jobs.hold(lease)
         return active
     queued = ReaderAction.objects.filter(reader_id=reader_id, state=ActionState.QUEUED)
     for action_id in list(queued.order_by("queued_at", "id").values_list("id", flat=True)):
         action = locks.action(action_id)
         if action.state == ActionState.QUEUED:  # else it left while we waited for it
+            jobs.hold(lease)
             action.deadline_at = action.next_poll_at = now + SALE_TIME
             move(action, ActionState.SENDING, now=now, actor=history.WORKER, data={"reader": reader.label})
             return action
@@ -273,7 +274,8 @@ def follow(payment: Payment, *, now: datetime.datetime, actor: str) -> None:
 
 def follow_refund(payment: Payment, refund: Refund, *, now: datetime.datetime, actor: str) -> None:
     """Draw the consequence of a refund's new state for its place at a reader. Its sale is locked."""
-    action = locks.unfinished_action_of(refund.id)
+    is_at_reader = ReaderAction.objects.filter(refund=refund).exists()
+    action = locks.unfinished_action_of(refund.id) if is_at_reader else None
     if action is None:
         return
     action.payment, action.refund = payment, refund

@@ -29,9 +29,11 @@ def begin_show(
     *, action_id: int, parameters: dict[str, object], lease: Lease, now: datetime.datetime
 ) -> Attempt | None:
     """Open (or find) the attempt that asks for the card on the reader; None where that is not wanted any more."""
-    sale, payment, refund, action = _locked(action_id)
+    sale, payment, refund, action = _locked(action_id, now=now)
     if action.state != ActionState.SENDING:
         return None
+    if refund.state == RefundState.REQUESTED:
+        move(sale, payment, refund, RefundState.SUBMITTING, now=now, actor=history.WORKER)
     found = locks.open_attempt(
         operation=Operation.REFUND_ON_READER, payment_id=payment.id, refund_id=refund.id
     )
@@ -46,8 +48,6 @@ def begin_show(
     )
     action.sent_at = action.sent_at or now
     action.save(update_fields=["sent_at"])
-    if refund.state == RefundState.REQUESTED:
-        move(sale, payment, refund, RefundState.SUBMITTING, now=now, actor=history.WORKER)
     return attempt
 
 
@@ -61,7 +61,7 @@ def conclude_show(
     now: datetime.datetime,
 ) -> Verdict:
     """Write down what the reader was said to do. Only "not sent" keeps the job: all else is seen by looks."""
-    sale, payment, refund, action = _locked(action_id)
+    sale, payment, refund, action = _locked(action_id, now=now)
     verdict = reader_attempts.note_showing(
         locks.attempt(attempt_id), answer, action=action, payment=payment, now=now
     )
@@ -87,10 +87,8 @@ def conclude_look(
     `refunds` is None where they were not listed. A look that began before the newest move says what it says of the
     refunds, and nothing else.
     """
-    sale, payment, _refund, action = _locked(action_id)
-    is_current = action.fence == fence
-    action, refund = _apply(sale, payment, action, refunds or (), now=now)
-    if not is_current or action.is_final:
+    sale, payment, refund, action = _locked(action_id, refunds or (), now=now)
+    if action.fence != fence or action.is_final:
         return
     if reader_attempts.is_over(action, payment, now=now):
         reader_attempts.expire(sale, payment, action, now=now)
@@ -120,8 +118,7 @@ def conclude_off(
 
     Return False while the call that shows it may still be on its way: the reader would show it after it was read.
     """
-    sale, payment, _refund, action = _locked(action_id)
-    action, refund = _apply(sale, payment, action, refunds, now=now)
+    sale, payment, refund, action = _locked(action_id, refunds, now=now)
     if action.state == ActionState.CANCELLING:
         if reader_attempts.is_in_flight(action, now=now):
             return False
@@ -133,24 +130,6 @@ def conclude_off(
     return True
 
 
-def _apply(
-    sale: Sale,
-    payment: Payment,
-    action: ReaderAction,
-    refunds: Sequence[RefundSnapshot],
-    *,
-    now: datetime.datetime,
-) -> tuple[ReaderAction, Refund]:
-    """Apply what Stripe has of the payment's refunds; return the place and its refund as they are after that."""
-    for snapshot in reversed(refunds):  # as they were made
-        apply(sale, payment, snapshot, now=now, actor=history.STRIPE)
-    action.refresh_from_db()
-    assert action.refund is not None
-    refund = Refund.objects.get(id=action.refund.id)
-    action.payment, action.refund = payment, refund
-    return action, refund
-
-
 def _give_up(
     sale: Sale, payment: Payment, refund: Refund, code: str, *, now: datetime.datetime, actor: str
 ) -> None:
@@ -159,11 +138,17 @@ def _give_up(
     move(sale, payment, refund, RefundState.FAILED, now=now, actor=actor, data={"code": code})
 
 
-def _locked(action_id: int) -> tuple[Sale, Payment, Refund, ReaderAction]:
-    """Lock a refund's place at a reader with its sale and the refund."""
+def _locked(
+    action_id: int, refunds: Sequence[RefundSnapshot] = (), *, now: datetime.datetime
+) -> tuple[Sale, Payment, Refund, ReaderAction]:
+    """Lock a refund's place at a reader with its sale and the refund, as they are once Stripe's news are applied."""
     refund_id = ReaderAction.objects.values_list("refund_id", flat=True).get(id=action_id)
     assert refund_id is not None
     sale, payment, refund = locks.sale_of_refund(refund_id)
+    for snapshot in reversed(refunds):  # as they were made
+        apply(sale, payment, snapshot, now=now, actor=history.STRIPE)
+    refund.refresh_from_db()
+    refund.payment = payment
     action = locks.action(action_id)
     action.payment, action.refund = payment, refund
     return sale, payment, refund, action

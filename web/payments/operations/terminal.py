@@ -241,8 +241,9 @@ def _locked(business: Business, action_id: uuid.UUID) -> tuple[Sale, Payment, Re
     if found is None:
         raise ActionNotFound
     sale, payment = locks.sale_of_payment(found.payment_id)
+    refund = None if found.refund_id is None else locks.refund(found.refund_id)
     action = locks.action(found.id)
-    action.payment = payment
+    action.payment, action.refund = payment, refund
     return sale, payment, action
 
 
@@ -261,11 +262,10 @@ def request_cancel(
 
 
 def _leave(sale: Sale, payment: Payment, action: ReaderAction, *, now: datetime.datetime, actor: str) -> None:
-    if action.refund_id is None:
+    if action.refund is None:
         _cancel(sale, payment, now=now, actor=actor)
     else:
-        refund = locks.refund(action.refund_id)
-        refund_moves.call_off(sale, payment, refund, action, now=now, actor=actor)
+        refund_moves.call_off(sale, payment, action.refund, action, now=now, actor=actor)
 
 
 def _cancel(sale: Sale, payment: Payment, *, now: datetime.datetime, actor: str) -> None:
