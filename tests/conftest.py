@@ -164,15 +164,13 @@ def clean_cache(db: None) -> Iterator[None]:
     cache.clear()
 
 
-@pytest.fixture(autouse=True)
-def _locks_are_taken_in_order(
-    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[None]:
-    """Watch every test whose transactions are real ones; in others all is one transaction, the test's own."""
-    marker = request.node.get_closest_marker("django_db")
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """Watch the locks of every test whose transactions are real ones; in others all is one, the test's own."""
+    marker = item.get_closest_marker("django_db")
     if marker is None or not marker.kwargs.get("transaction"):
-        yield
-        return
-    with lock_order.watched(monkeypatch) as watch:
-        yield
+        return (yield)
+    with pytest.MonkeyPatch.context() as patch, lock_order.watched(patch) as watch:
+        result = yield
     assert not watch.wrong, "locked out of order: " + "; ".join(watch.wrong[:3])
+    return result
