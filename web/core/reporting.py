@@ -65,8 +65,7 @@ def _exception() -> dict[str, Any]:
     from sentry_sdk.utils import event_from_exception
 
     shaped, _hint = event_from_exception(sys.exc_info(), client_options=sentry_sdk.get_client().options)
-    found: dict[str, Any] = {**shaped["exception"]}
-    return found
+    return {"values": list(shaped["exception"]["values"])}
 
 
 def _redacted(value: Any) -> Any:
