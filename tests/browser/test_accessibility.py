@@ -58,6 +58,7 @@ def test_pages_of_staff(staff: Person, scheme: str) -> None:
         "/credit-services/",
         "/close-out/",
         "/reconciliation/",
+        "/reconciliation/differences/",
     ):
         staff.open(path)
         is_accessible(staff)
