@@ -381,6 +381,7 @@ def test_scenario_26_a_reader_is_busy_when_the_worker_is_killed(house: House) ->
     (holder,) = [one["holder"] for one in other.readers() if one["reader"] == reader]
     assert (status["position"], status["holder"], holder) == (1, holder, status["ahead"][0])
     assert holder
+    house.hurry()
     hand.tap()
     house.approved(till, first)
     other.wait_until(second, "waiting")
