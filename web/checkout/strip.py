@@ -98,7 +98,7 @@ class Strip:
                 Step(label, there)
                 for label, there in zip(LABELS, states + [""] * (len(LABELS) - len(states)), strict=True)
             ]
-        reached = CARD if self.action.sent_at is not None else QUEUED
+        reached = QUEUED if self.action.sent_at is None else SENT if self.action.shown_at is None else CARD
         steps = [Step(label, "done") for label in LABELS[:reached]]
         if state == ActionState.CANCELLING:
             return [*steps, Step(LABELS[reached], "done"), Step(_("Cancelling…"), "current")]
