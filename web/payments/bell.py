@@ -44,8 +44,10 @@ def queue_definitions(names: Iterable[str]) -> tuple[Queue, ...]:
     return tuple(Queue(name, queue_arguments=arguments) for name in names)
 
 
-def producer(queues: Iterable[str] = ()) -> Celery:
+def producer() -> Celery:
     """Return a Celery app that can only send. It waits for nothing and keeps no results."""
+    from web.payments.jobs import QUEUES  # which rings us
+
     app = Celery("paydesk-bell", broker=settings.CELERY_BROKER_URL, set_as_current=False)
     app.conf.update(
         task_ignore_result=True,
@@ -54,7 +56,7 @@ def producer(queues: Iterable[str] = ()) -> Celery:
         broker_transport_options={"socket_connect_timeout": 1, "socket_timeout": 2, "max_retries": 0}
         if is_redis()
         else {"read_timeout": 2, "write_timeout": 2},
-        task_queues=queue_definitions(queues) or None,
+        task_queues=queue_definitions(QUEUES),
         broker_pool_limit=1,
     )
     return app
@@ -107,7 +109,6 @@ class Bell:
             time.sleep(0.01)
 
     def _publish_forever(self) -> None:
-        known: set[str] = set()
         app = producer()
         while True:
             with self._condition:
@@ -115,9 +116,6 @@ class Bell:
                     self._condition.wait()
                 queues, self._marked = self._marked, set()
                 self._publishing = True
-            if queues - known:  # few, and never forgotten: each is made known once in a process
-                known |= queues
-                app = producer(sorted(known))
             try:
                 for queue in sorted(queues):
                     app.send_task(
