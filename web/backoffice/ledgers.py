@@ -18,6 +18,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods
 
+from web.backoffice.refund_forms import A_DAY
 from web.core import errors
 from web.core.groups import Group
 from web.core.models import Profile
@@ -46,6 +47,7 @@ class AdjustForm(forms.Form):
     last_day = forms.DateField(
         label=gettext_lazy("Can be used until"),
         required=False,
+        validators=A_DAY,
         widget=forms.DateInput(attrs={"type": "date"}),
         help_text=gettext_lazy("Empty: for ever."),
     )

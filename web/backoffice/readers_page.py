@@ -21,6 +21,7 @@ from django.views.decorators.http import require_POST, require_safe
 from web.core.groups import Group
 from web.core.models import Location
 from web.core.tenancy import MemberRequest, get_for_business_or_404, staff_required
+from web.payments import history
 from web.payments.errors import Kind, Refusal
 from web.payments.models import Job, Reader
 from web.payments.operations import readers
@@ -113,6 +114,7 @@ def register(request: MemberRequest) -> HttpResponse:
             registration_code=_text(request, "code"),
             address=address if address.line1 else None,
             now=timezone.now(),
+            actor=_actor(request),
         )
     except Refusal as refusal:
         return _page(request, refusal)
@@ -139,18 +141,17 @@ def register_again(request: MemberRequest, reader_id: uuid.UUID) -> HttpResponse
 @staff_required(Group.SETTINGS)
 def change(request: MemberRequest, reader_id: uuid.UUID) -> HttpResponse:
     """Give a reader another name, or another place."""
-    reader = get_for_business_or_404(Reader, request.business, public_id=reader_id)
+    get_for_business_or_404(Reader, request.business, public_id=reader_id)
     place = get_for_business_or_404(Location, request.business, pk=request.POST.get("location", ""))
     try:
-        if place.id != reader.location_id:
-            readers.move(business=request.business, reader_id=reader_id, location=place)
-        if _text(request, "label") != reader.label:
-            readers.rename(
-                business=request.business,
-                reader_id=reader_id,
-                label=_text(request, "label"),
-                now=timezone.now(),
-            )
+        readers.change(
+            business=request.business,
+            reader_id=reader_id,
+            location=place,
+            label=_text(request, "label"),
+            now=timezone.now(),
+            actor=_actor(request),
+        )
     except Refusal as refusal:
         return _page(request, refusal)
     return _done(request, _("Saved."))
@@ -172,10 +173,16 @@ def refresh(request: MemberRequest, reader_id: uuid.UUID) -> HttpResponse:
 def remove(request: MemberRequest, reader_id: uuid.UUID) -> HttpResponse:
     """Remove a reader that nobody uses."""
     try:
-        readers.remove(business=request.business, reader_id=reader_id, now=timezone.now())
+        readers.remove(
+            business=request.business, reader_id=reader_id, now=timezone.now(), actor=_actor(request)
+        )
     except Refusal as refusal:
         return _page(request, refusal)
     return _done(request, _("The reader is removed."))
+
+
+def _actor(request: MemberRequest) -> str:
+    return history.staff(request.profile.id)
 
 
 def _text(request: MemberRequest, name: str) -> str:

@@ -17,6 +17,10 @@ from web.payments.operations import receipts
 from web.payments.queries import purchases
 
 
+def _text(request: MemberRequest, name: str, longest: int) -> str:
+    return request.POST.get(name, "")[:longest].replace("\x00", "")
+
+
 @require_POST
 @staff_required(Group.PURCHASES)
 def resend(request: MemberRequest, number: str) -> HttpResponse:
@@ -27,8 +31,8 @@ def resend(request: MemberRequest, number: str) -> HttpResponse:
     try:
         asked = receipts.ask_again(
             order=order,
-            email=request.POST.get("email", "")[:254],
-            form_token=request.POST.get("form_token", "")[:64] or f"{order.token}-{timezone.now():%H%M}",
+            email=_text(request, "email", 254),
+            form_token=_text(request, "form_token", 64) or f"{order.token}-{timezone.now():%H%M}",
             actor=history.staff(request.profile.id),
             now=timezone.now(),
         )

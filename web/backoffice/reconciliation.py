@@ -65,7 +65,7 @@ def payout(request: MemberRequest, payout_id: str) -> HttpResponse:
 @staff_required(Group.PURCHASES)
 def export(request: MemberRequest) -> StreamingHttpResponse:
     """Send balance transactions as CSV: of one payout, or all; who took them out is written down."""
-    asked = request.GET.get("payout", "")[:64]
+    asked = request.GET.get("payout", "")[:64].replace("\x00", "")
     if asked and reconciliation.payout(request.business, asked) is None:
         raise Http404
     audit.record(

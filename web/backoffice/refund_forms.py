@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from django import forms
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -15,6 +16,9 @@ from web.payments.models import Order, OrderLine, Refund
 from web.payments.money import Money, MoneyError
 from web.payments.operations.refund_shares import Items, Part, Percent, Share, Whole
 from web.payments.operations.refunds import LONGEST_REASON
+
+# Days for which there is a midnight in every time zone: the calendar's first and last day have none.
+A_DAY = (MinValueValidator(datetime.date(1900, 1, 1)), MaxValueValidator(datetime.date(9000, 1, 1)))
 
 
 def reason_field() -> forms.CharField:
@@ -129,11 +133,13 @@ class BulkForm(forms.Form):
     since = forms.DateField(
         label=_("Bought from"),
         required=False,
+        validators=A_DAY,
         widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
     )
     until = forms.DateField(
         label=_("Bought until"),
         required=False,
+        validators=A_DAY,
         widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
     )
     reason = reason_field()

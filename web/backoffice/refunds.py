@@ -262,7 +262,8 @@ def refund_payment(request: MemberRequest, payment_id: uuid.UUID) -> HttpRespons
             reference=payment.cart_reference,
             payment_id=payment.id,
             share=Whole(),
-            reason=request.POST.get("reason", "") or str(payment.get_held_reason_display()),
+            reason=request.POST.get("reason", "")[: refunds.LONGEST_REASON].replace("\x00", "")
+            or str(payment.get_held_reason_display()),
             form_token=_form_token(request),
             expected=_expected(request, payment.received.currency),
             reader_id=_reader(request),
@@ -308,12 +309,13 @@ def bulk(request: MemberRequest) -> HttpResponse:
     try:
         if step == "give":
             expected = request.POST.get("expected", "")
+            is_number = expected.isascii() and expected.isdecimal() and len(expected) < 13
             made = bulk_refunds.start(
                 business=request.business,
                 item=item,
                 reason=form.cleaned_data["reason"],
                 form_token=_form_token(request),
-                expected_orders=int(expected) if expected.isascii() and expected.isdecimal() else -1,
+                expected_orders=int(expected) if is_number else -1,
                 staff=request.profile,
                 now=timezone.now(),
                 **form.period,

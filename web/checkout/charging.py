@@ -53,13 +53,14 @@ def charge(request: MemberRequest) -> HttpResponse:
 @shown_on(till_page)
 def cancel(request: MemberRequest) -> HttpResponse:
     """Ask for the payment to be cancelled; the strip says when that is certain."""
+    token = posted_token(request)
     terminal.request_cancel(
         business=request.business,
         action_id=_posted_id(request, "action", terminal.ActionNotFound),
         staff=request.profile,
         now=timezone.now(),
     )
-    return redirect(page_url(posted_token(request)))
+    return redirect(page_url(token))
 
 
 @require_POST
@@ -67,6 +68,7 @@ def cancel(request: MemberRequest) -> HttpResponse:
 @shown_on(till_page)
 def hand_over(request: MemberRequest) -> HttpResponse:
     """Bring the payment to another reader."""
+    token = posted_token(request)
     terminal.hand_over(
         business=request.business,
         action_id=_posted_id(request, "action", terminal.ActionNotFound),
@@ -74,7 +76,7 @@ def hand_over(request: MemberRequest) -> HttpResponse:
         staff=request.profile,
         now=timezone.now(),
     )
-    return redirect(page_url(posted_token(request)))
+    return redirect(page_url(token))
 
 
 @require_POST
@@ -82,10 +84,11 @@ def hand_over(request: MemberRequest) -> HttpResponse:
 @shown_on(till_page)
 def capture(request: MemberRequest) -> HttpResponse:
     """Ask for money that was set aside on the card to be taken."""
+    token = posted_token(request)
     terminal.request_capture(
         business=request.business,
         payment_id=_posted_id(request, "payment", PaymentNotFound),
         staff=request.profile,
         now=timezone.now(),
     )
-    return redirect(page_url(posted_token(request)))
+    return redirect(page_url(token))

@@ -106,6 +106,8 @@ class BusinessMiddleware:
             timezone.deactivate()
         else:
             timezone.activate(business.time_zone)
+        if "\x00" in request.path_info:  # no database takes it, and nothing of ours is called so
+            return errors.not_found(request)
         response = self.get_response(request)
         if business is not None and business.logo:
             _allow_image(response, business.logo)

@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
+from django.db import connection
 from django.db.models import Q
 
 from web.core.models import Location, Profile
@@ -100,8 +101,19 @@ def location(location_id: int) -> None:
 
 
 def settings(business_id: int) -> PaymentSettings:
-    """Lock a business's payment settings: two people who change them at once take turns."""
+    """Lock a business's payment settings: two people who change them, or decide for the whole business, take turns."""
     return PaymentSettings.objects.select_for_update(no_key=True).get(business_id=business_id)
+
+
+def erasure(business_id: int) -> bool:
+    """Try to be the only one who erases a person of this business until the transaction ends.
+
+    Not by a row's lock: an erasure may take minutes, and nobody else shall wait for it.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_xact_lock(hashtext('erasure'), %s)", [business_id])
+        (is_mine,) = cursor.fetchone()
+    return bool(is_mine)
 
 
 def cart(*, business_id: int, token: str) -> Cart | None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
+from urllib.parse import urlencode
 
 from django.db import transaction
 from django.http import HttpResponse
@@ -51,9 +52,9 @@ def send(row: Row, asked: Asked, browser: Client, *, method: str = "", where: st
         options |= {"data": json.dumps(dict(asked.body), default=str) if asked.body else ""}
         options |= {"content_type": "application/json"}
     else:
-        options["data"] = {name: str(value) for name, value in asked.body.items()}
-        if method != "POST":
-            options.pop("data")
+        fields = {name: str(value) for name, value in asked.body.items()}
+        options["data"] = urlencode(fields, errors="surrogatepass")
+        options["content_type"] = "application/x-www-form-urlencoded"
     return getattr(browser, method.lower())(where or address(row, asked), **options)  # type: ignore[no-any-return]
 
 

@@ -5,12 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from django.core.management import call_command
+from django.db import connections
 from pytest_django import DjangoDbBlocker
 
 from tests.integration.access.actions import ROWS
 from tests.integration.access.asking import people, undone, who_may
 from tests.integration.access.world import World
 from web.core import tenancy
+
+
+@pytest.fixture(scope="module")
+def transactional_db(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    """Let a module write for good, and empty the tables once at its end: after each test that would take minutes."""
+    with django_db_blocker.unblock():
+        yield
+        connections.close_all()
+        call_command("flush", verbosity=0, interactive=False)
+        connections.close_all()
 
 
 @pytest.fixture(scope="module")

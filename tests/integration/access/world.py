@@ -31,6 +31,7 @@ from web.payments.models import (
     ConnectionToken,
     Dispute,
     Drift,
+    Job,
     Method,
     Order,
     OrderLine,
@@ -40,6 +41,7 @@ from web.payments.models import (
     Reader,
     ReaderAction,
     Refund,
+    StripeAccount,
     StripeLocation,
     WebhookSecret,
 )
@@ -82,9 +84,7 @@ class Studio:
         self.stranger = ProfileFactory.create(business=self.business, name="Sam Stranger")
         self.fee = self.desk.item(ItemType.MISCELLANEOUS, 1500, name="No-show fee", sold_online=False)
         self.gift: Item = self.desk.card
-        PaymentSettings.objects.filter(business=self.business).update(
-            keeps_cards=True, pays_on_arrival=True, no_show_item=self.fee, refund_policy="No refunds."
-        )
+        self.reset_settings()
         self.settings = PaymentSettings.objects.get(business=self.business)
         for place in (self.place, self.other_place):
             StripeLocation.objects.create(
@@ -97,6 +97,14 @@ class Studio:
         accounts.add_webhook_secret(business=self.business, secret=self.webhook_secret, now=timezone.now())
         self._people: dict[object, Profile] = {}
         self._sessions: dict[int, str] = {}
+
+    def reset_settings(self) -> None:
+        """Put the settings back: every action can be asked for."""
+        PaymentSettings.objects.filter(business=self.business).update(
+            keeps_cards=True, pays_on_arrival=True, guests_may_pay=True, no_show_item=self.fee, refund_policy="No.",
+            refund_popup=False, tip_presets=[15, 20], capture_mode="automatic", statement_descriptor_suffix="",
+            abandoned_after_hours=24, receipt_header="", receipt_footer="", receipt_legal="",
+        )  # fmt: skip
 
     # --- people -----------------------------------------------------------------------------------------
 
@@ -269,7 +277,9 @@ class Studio:
         )  # fmt: skip
 
     def card(self, owner: Profile | None = None) -> Card:
-        """Return a saved card."""
+        """Return a saved card, the only one of its owner."""
+        Card.objects.filter(profile=owner or self.customer).update(is_default=False)
+        Card.objects.filter(profile=owner or self.customer, removed_at=None).update(removed_at=timezone.now())
         setup = self.setup(owner, state="succeeded")
         return Card.objects.create(
             business=self.business, account=setup.account, profile=setup.profile, setup=setup,
@@ -335,6 +345,17 @@ class Studio:
     def move_reader(self) -> Reader:
         """Return a reader that can go to the annex."""
         return self.reader(label="Moved")
+
+    def account_to_check(self) -> StripeAccount:
+        """Return the account, with no check waiting and the usual limits."""
+        StripeAccount.objects.filter(id=self.shop.account.id).update(calls_per_second=None)
+        Job.objects.filter(name="verify_account").delete()
+        return self.shop.account
+
+    def new_secret(self) -> str:
+        """Return a secret that takes the place of one."""
+        accounts.add_webhook_secret(business=self.business, secret=f"whsec_of_{token()}", now=timezone.now())
+        return f"whsec_of_{token()}"
 
     def cart_of(self, payment: Payment) -> Cart:
         return Cart.objects.get(reference=payment.cart_reference)

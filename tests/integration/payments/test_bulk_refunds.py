@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
 
 import pytest
 from django.db import connection
@@ -151,24 +150,25 @@ def test_what_was_paid_elsewhere_is_listed_to_be_given_back_by_hand(shop: Shop) 
     assert not Refund.objects.exists()
 
 
-def test_the_same_form_twice_at_once_decides_once(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_decision_at_a_time_for_an_item(shop: Shop) -> None:
+    """The same form at once decides once; another form waits until the first is through, and then finds nothing."""
     paid_by_card(shop)
-    real = bulk_refunds.select
-    first: list[BulkRefund] = []
+    made: list[BulkRefund] = []
+    barrier = threading.Barrier(2)
 
-    def another_is_quicker(**given: Any) -> bulk_refunds.Selection:
-        monkeypatch.setattr(bulk_refunds, "select", real)
-
-        def press() -> None:
-            first.append(start(shop, 1))
+    def press() -> None:
+        try:
+            barrier.wait(30)
+            made.append(start(shop, 1))
+        finally:
             connection.close()
 
-        thread = threading.Thread(target=press)
+    threads = [threading.Thread(target=press) for _ in range(2)]
+    for thread in threads:
         thread.start()
+    for thread in threads:
         thread.join(60)
-        return real(**given)
-
-    monkeypatch.setattr(bulk_refunds, "select", another_is_quicker)
-    assert start(shop, 1) == first[0]
-    assert BulkRefund.objects.count() == 1
+    assert made[0] == made[1] == BulkRefund.objects.get()
     assert waiting("ask_bulk_refund") == 1
+    with pytest.raises(bulk_refunds.BulkUnderWay):
+        start(shop, 1, form_token="another-form-of-a-colleague")

@@ -14,7 +14,8 @@ from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
 from web.core.models import Business
-from web.payments.crypto import seal
+from web.payments import locks
+from web.payments.crypto import seal, unseal
 from web.payments.errors import Kind, Refusal
 from web.payments.jobs import VERIFY_ACCOUNT, enqueue_for_account
 from web.payments.models import AuditEntry, InboxEvent, PaymentSettings, StripeAccount, WebhookSecret
@@ -56,12 +57,21 @@ def settings_of(business: Business) -> PaymentSettings:
 def enter_keys(
     *, business: Business, publishable_key: str, secret_key: str, now: datetime.datetime
 ) -> tuple[StripeAccount, uuid.UUID]:
-    """Store keys and have them checked; return the row and the id of the job that a person can follow."""
+    """Store keys and have them checked; return the row and the id of the job that a person can follow.
+
+    The same keys again, while they wait for their check, are the same row and the same check.
+    """
     publishable_key, secret_key = publishable_key.strip(), secret_key.strip()
     public, secret = _PUBLISHABLE.fullmatch(publishable_key), _SECRET.fullmatch(secret_key)
     if public is None or secret is None or public[1] != secret[2]:
         raise BadKey
     settings_of(business)
+    locks.settings(business.id)  # the same click twice takes turns
+    for waiting in StripeAccount.objects.filter(
+        business=business, state=StripeAccount.State.UNVERIFIED, publishable_key=publishable_key
+    ):
+        if unseal(waiting.secret_key_sealed) == secret_key:
+            return waiting, check_keys(account=waiting, now=now)
     account = StripeAccount.objects.create(
         business=business,
         is_live=secret[2] == "live",
@@ -134,7 +144,10 @@ def _hand_over(entered: StripeAccount, known: StripeAccount) -> None:
 
 @transaction.atomic
 def add_webhook_secret(*, business: Business, secret: str, now: datetime.datetime) -> WebhookSecret:
-    """Add a signing secret; those that are there stay valid for another day, as they do at Stripe."""
+    """Add a signing secret; those that are there stay valid for another day, as they do at Stripe.
+
+    One that is in use already is not added again.
+    """
     secret = secret.strip()
     if not _WEBHOOK_SECRET.fullmatch(secret):
         raise BadWebhookSecret
@@ -142,6 +155,11 @@ def add_webhook_secret(*, business: Business, secret: str, now: datetime.datetim
     account = StripeAccount.objects.filter(business=business, state__in=usable).order_by("-id").first()
     if account is None:
         raise NoAccount
+    settings_of(business)
+    locks.settings(business.id)  # the same click twice takes turns
+    for known in WebhookSecret.objects.filter(account=account, expires_at=None):
+        if unseal(known.secret_sealed) == secret:
+            return known
     WebhookSecret.objects.filter(account=account, expires_at=None).update(expires_at=now + ROLL_OVER)
     return WebhookSecret.objects.create(
         account=account, secret_sealed=seal(secret), secret_hint=secret[-4:], created_at=now

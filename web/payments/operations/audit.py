@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping
+from decimal import Decimal
 
 from web.payments.models import AuditEntry
 
@@ -40,4 +41,6 @@ def differences(before: Mapping[str, object], after: Mapping[str, object]) -> di
 
 
 def _plain(value: object) -> object:
+    if isinstance(value, Decimal):
+        return f"{value.normalize():f}"  # a rate of 8.875 is stored as 8.8750: that is no change
     return value if value is None or isinstance(value, bool | int | str | list) else str(value)

@@ -10,17 +10,18 @@ from __future__ import annotations
 import datetime
 from dataclasses import dataclass
 
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.db.models import Count, F, Sum
 from django.utils.translation import gettext_lazy as _
 
 from web.core.models import Business, Item, Profile
-from web.payments import history, jobs
+from web.payments import history, jobs, locks
 from web.payments.errors import Kind, Refusal
 from web.payments.jobs import ASK_BULK_REFUND, NOBODY_WAITS, Lease, enqueue
 from web.payments.models import AuditEntry, BulkRefund, BulkRefundOrder, Order, OrderLine
 from web.payments.money import Money
 from web.payments.operations import audit, refunds
+from web.payments.operations.accounts import settings_of
 from web.payments.operations.refund_shares import Items, line_share
 
 AT_ONCE = 20  # orders a job asks for: well within its lease
@@ -43,6 +44,14 @@ class SelectionChanged(Refusal):
     code, kind = "selection_changed", Kind.CONFLICT
     message = _("Other orders would be given back than the page showed.")
     next_step = _("No money moved. Look at the new number and confirm again.")
+
+
+class BulkUnderWay(Refusal):
+    code, kind = "bulk_refund_under_way", Kind.CONFLICT
+    message = _("This item is being given back to everybody already.")
+    next_step = _(
+        "Nothing was given back by this. Follow the first one; what it leaves can be given back after it."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,31 +97,34 @@ def start(
     staff: Profile,
     now: datetime.datetime,
 ) -> BulkRefund:
-    """Decide to give an item back to everybody who bought it. The same form again finds what it decided."""
+    """Decide to give an item back to everybody who bought it. The same form again finds what it decided.
+
+    One decision at a time for an item: two who decide at once would each believe that they gave it all back.
+    """
     reason = reason.strip()[: refunds.LONGEST_REASON]
     if not reason:
         raise refunds.RefundReasonMissing
+    settings_of(business)
+    locks.settings(business.id)  # two who decide at once take turns
     made = BulkRefund.objects.filter(business=business, form_token=form_token).first()
     if made is not None:
         return made
+    if BulkRefund.objects.filter(business=business, item=item, finished_at=None).exists():
+        raise BulkUnderWay
     selection = select(business=business, item=item, since=since, until=until)
     if not selection.order_ids:
         raise NothingToRefundInBulk
     if len(selection.order_ids) != expected_orders:
         raise SelectionChanged
-    try:
-        with transaction.atomic():
-            bulk = BulkRefund.objects.create(
-                business=business,
-                item=item,
-                item_name=item.name,
-                reason=reason,
-                form_token=form_token,
-                created_by=staff,
-                created_at=now,
-            )
-    except IntegrityError:  # the same form, twice at once: the other was first
-        return BulkRefund.objects.get(business=business, form_token=form_token)
+    bulk = BulkRefund.objects.create(
+        business=business,
+        item=item,
+        item_name=item.name,
+        reason=reason,
+        form_token=form_token,
+        created_by=staff,
+        created_at=now,
+    )
     BulkRefundOrder.objects.bulk_create(
         BulkRefundOrder(bulk=bulk, order_id=order_id) for order_id in selection.order_ids
     )

@@ -68,6 +68,12 @@ class SaleUnderWay(Refusal):
     next_step = _("Nothing was erased. Wait until the payment has ended, or cancel it, and try again.")
 
 
+class ErasureUnderWay(Refusal):
+    code, kind = "erasure_under_way", Kind.CONFLICT
+    message = _("Somebody is erasing a person here at this moment.")
+    next_step = _("Nothing was erased by this. Wait until they are done, then try again.")
+
+
 class NobodyFound(Refusal):
     code, kind = "nobody_found", Kind.MISSING
     message = _("There is nobody with this e-mail address here.")
@@ -137,6 +143,8 @@ def erase(*, business: Business, email: str, actor: str, now: datetime.datetime)
 
 
 def _erase(business: Business, email: str, actor: str, now: datetime.datetime) -> dict[str, int]:
+    if not locks.erasure(business.id):
+        raise ErasureUnderWay
     person = find(business, email)
     if not person:
         raise NobodyFound

@@ -35,6 +35,7 @@ from web.payments.models import (
     StripeLocation,
 )
 from web.payments.operations import audit
+from web.payments.operations.accounts import settings_of
 from web.payments.operations.intents import account_in_use
 from web.payments.operations.terminal import ReaderNotFound
 from web.payments.snapshots import ReaderSnapshot
@@ -97,13 +98,24 @@ def register(
 ) -> tuple[Reader, uuid.UUID]:
     """Ask for a reader to be registered by its code; return its row and the job that a person can follow.
 
-    `address` is needed for the first reader of a place; a corrected one is taken over until Stripe has it.
+    `address` is needed for the first reader of a place; a corrected one is taken over until Stripe has it. The same
+    code again, while it is being registered, is the same reader: it shows it to Stripe once.
     """
     label, registration_code = _label(label), registration_code.strip()
     if not registration_code or len(registration_code) > 80:
         raise CodeMissing
     account, _settings = account_in_use(business)
+    settings_of(business)
+    locks.settings(business.id)  # the same click twice takes turns
     _place(account, location, address)
+    twin = Reader.objects.filter(
+        account=account,
+        location=location,
+        registration_code=registration_code,
+        state=Reader.State.REGISTERING,
+    ).first()
+    if twin is not None:
+        return twin, _ask(REGISTER_READER, twin, now=now)
     reader = Reader.objects.create(
         business=business,
         account=account,
@@ -164,7 +176,10 @@ def _locked(business: Business, reader_id: uuid.UUID) -> Reader:
     known = Reader.objects.filter(business=business, public_id=reader_id).first()
     if known is None or known.state == Reader.State.REMOVED:
         raise ReaderNotFound
-    return locks.reader(known.id)
+    reader = locks.reader(known.id)
+    if reader.state == Reader.State.REMOVED:  # by somebody else, while we waited for it
+        raise ReaderNotFound
+    return reader
 
 
 @transaction.atomic
@@ -184,6 +199,23 @@ def register_again(
 
 
 @transaction.atomic
+def change(
+    *,
+    business: Business,
+    reader_id: uuid.UUID,
+    label: str,
+    location: Location,
+    now: datetime.datetime,
+    actor: str,
+) -> None:
+    """Give a reader another place and another name: both, or neither where one is refused."""
+    reader = _locked(business, reader_id)
+    move(business=business, reader_id=reader_id, location=location, now=now, actor=actor)
+    if label.strip() != reader.label:
+        rename(business=business, reader_id=reader_id, label=label, now=now, actor=actor)
+
+
+@transaction.atomic
 def rename(
     *,
     business: Business,
@@ -195,17 +227,28 @@ def rename(
     """Give a reader another name, here at once and at Stripe by a worker; return the job to follow."""
     reader = _locked(business, reader_id)
     before, reader.label = reader.label, _label(label)
-    reader.save(update_fields=["label"])
-    _audit(reader, {"label": [before, reader.label]}, actor=actor, now=now)
+    if before != reader.label:
+        reader.save(update_fields=["label"])
+        _audit(reader, {"label": [before, reader.label]}, actor=actor, now=now)
     return _ask(UPDATE_READER, reader, now=now)
 
 
 @transaction.atomic
-def move(*, business: Business, reader_id: uuid.UUID, location: Location) -> Reader:
+def move(
+    *,
+    business: Business,
+    reader_id: uuid.UUID,
+    location: Location,
+    now: datetime.datetime,
+    actor: str = audit.COMMAND,
+) -> Reader:
     """Say that a reader stands in another place of the business. Ours alone: at Stripe it keeps its location."""
     reader = _locked(business, reader_id)
-    reader.location = location
-    reader.save(update_fields=["location"])
+    before = reader.location
+    if before.id != location.id:
+        reader.location = location
+        reader.save(update_fields=["location"])
+        _audit(reader, {"location": [before.name, location.name]}, actor=actor, now=now)
     return reader
 
 
