@@ -211,6 +211,7 @@ def set_line(request: TenantRequest) -> HttpResponse:
         token=posted_token(request),
         item_id=reading.number(request, "item", carts.ItemNotSold),
         quantity=reading.number(request, "quantity", carts.BadQuantity),
+        over_the_counter=request.profile is not None and request.profile.is_staff,
     )
     return redirect(page_url(cart.token))
 

@@ -213,6 +213,7 @@ def add_item(request: MemberRequest) -> HttpResponse:
         customer=named_customer(request),
         created_by=request.profile,
         language=request.profile.language,
+        over_the_counter=True,
     )
     return redirect(page_url(cart.token))
 

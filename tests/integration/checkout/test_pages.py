@@ -15,8 +15,17 @@ from tests.conftest import HOST
 from tests.factories import ItemFactory, LocationFactory, ProfileFactory, StaffFactory
 from tests.shop import Shop, given_back
 from web.core.models import Business, Profile
-from web.payments.models import Cart, Method, Order, Payment, PaymentEvent, PaymentSettings, StripeAccount
-from web.payments.operations import desk, intents
+from web.payments.models import (
+    Cart,
+    CartLine,
+    Method,
+    Order,
+    Payment,
+    PaymentEvent,
+    PaymentSettings,
+    StripeAccount,
+)
+from web.payments.operations import carts, desk, intents
 from web.payments.queries import sales
 
 SignIn = Callable[[Profile], Client]
@@ -56,6 +65,22 @@ class TestShop:
         assert "$36.00" in html
         for absent in ("Behind the counter", "No longer sold", "Only elsewhere"):
             assert absent not in html
+
+    def test_what_is_not_sold_online_is_put_in_by_staff_only(self, client: Client, shop: Shop) -> None:
+        fee = ItemFactory.create(business=shop.business, name="No-show fee", sold_online=False)
+        client.post("/shop/add/", {"item": fee.id})
+        assert not CartLine.objects.exists()
+        cart = shop.cart()
+        line = {"cart": cart.token, "item": fee.id}
+        client.post("/checkout/lines/", {**line, "quantity": 1})
+        assert not cart.lines.filter(item=fee).exists()
+        carts.set_quantity(
+            business=shop.business, token=cart.token, item_id=fee.id, quantity=2, over_the_counter=True
+        )
+        client.post("/checkout/lines/", {**line, "quantity": 3})
+        assert cart.lines.get(item=fee).quantity == 2
+        client.post("/checkout/lines/", {**line, "quantity": 1})
+        assert cart.lines.get(item=fee).quantity == 1
 
     def test_adding_twice_fills_one_cart(self, client: Client, shop: Shop) -> None:
         for _ in range(2):

@@ -198,6 +198,50 @@ def test_cancelling_is_a_request(desk: Desk) -> None:
     assert cart.state == "open"
 
 
+@pytest.mark.parametrize("trouble", ["error_500_before", "reset_after", "unplugged"])
+def test_the_reader_cannot_be_told_to_cancel(desk: Desk, trouble: str) -> None:
+    """The cancellation of its action fails: the intent is cancelled all the same, and decides."""
+    reader, hand = desk.reader()
+    cart = desk.at.shop.cart()
+    action = desk.shown(reader, cart)
+    if trouble == "unplugged":
+        hand.unplug()
+    else:
+        desk.at.fault(trouble, match={"path": "cancel_action"}, times=1)
+    desk.cancel(action)
+    for _again in range(3):
+        Job.objects.filter(state="waiting").update(due_at=timezone.now())
+        work()
+    assert state_of(action) == ("cancelled", "cancelled")
+    assert (desk.intent(action).status, charged(desk)) == ("canceled", [])
+    cart.refresh_from_db()
+    assert cart.state == "open"
+    hand.plug_in()
+    hand.tap() if hand.screen().asks == "card" else None
+    desk.hear()
+    assert charged(desk) == []  # what the reader may still have shown takes no money
+
+
+def test_its_intent_was_cancelled_elsewhere(desk: Desk) -> None:
+    """Between two showings somebody cancelled the intent in Stripe's dashboard, and no event has told us."""
+    reader, hand = desk.reader()
+    cart = desk.at.shop.cart()
+    first = desk.shown(reader, cart)
+    hand.decline()
+    look()
+    desk.at.v1.payment_intents.cancel(desk.intent(first).id)
+    second = desk.start(reader, cart)
+    run("serve_reader")  # Stripe answers intent_invalid_state
+    look()
+    assert state_of(second) == ("failed", "cancelled")
+    cart.refresh_from_db()
+    assert cart.state == "open"
+    third = desk.shown(reader, cart)
+    hand.tap()
+    desk.hear()
+    paid_once(desk, third)
+
+
 def test_leaving_the_queue(desk: Desk) -> None:
     reader, _hand = desk.reader()
     first = desk.shown(reader)

@@ -139,6 +139,7 @@ def put_in(
     customer: Profile | None = None,
     created_by: Profile | None = None,
     language: str = "en",
+    over_the_counter: bool = False,
 ) -> Cart:
     """Put so many more of an item into the cart; a new cart is started where the token names none (any more)."""
     if quantity < 1:
@@ -157,7 +158,13 @@ def put_in(
         raise CartFrozen
     line = cart.lines.filter(item_id=item_id).first()
     there = line.quantity if line else 0
-    return set_quantity(business=business, token=cart.token, item_id=item_id, quantity=there + quantity)
+    return set_quantity(
+        business=business,
+        token=cart.token,
+        item_id=item_id,
+        quantity=there + quantity,
+        over_the_counter=over_the_counter,
+    )
 
 
 @transaction.atomic
@@ -193,8 +200,13 @@ def hash_policy(text: str) -> str:
 
 
 @transaction.atomic
-def set_quantity(*, business: Business, token: str, item_id: int, quantity: int) -> Cart:
-    """Set how many of an item are in the cart; 0 takes it out."""
+def set_quantity(
+    *, business: Business, token: str, item_id: int, quantity: int, over_the_counter: bool = False
+) -> Cart:
+    """Set how many of an item are in the cart; 0 takes it out.
+
+    What is not sold online is put in by staff only: from a customer, more of it is refused as ItemNotSold.
+    """
     cart = _locked_open(business, token)
     if not 0 <= quantity <= LARGEST_QUANTITY:
         raise BadQuantity
@@ -203,6 +215,9 @@ def set_quantity(*, business: Business, token: str, item_id: int, quantity: int)
         return cart
     item = Item.objects.filter(id=item_id, business=business, is_active=True, currency=cart.currency).first()
     if item is None or (item.location_id is not None and item.location_id != cart.location_id):
+        raise ItemNotSold
+    line = cart.lines.filter(item=item).first()
+    if not (over_the_counter or item.sold_online) and quantity > (line.quantity if line else 0):
         raise ItemNotSold
     CartLine.objects.update_or_create(
         cart=cart,

@@ -164,7 +164,9 @@ def charge_fee(
                 created_by=staff,
                 language=customer.language,
             )
-            carts.set_quantity(business=business, token=cart.token, item_id=item.id, quantity=1)
+            carts.set_quantity(
+                business=business, token=cart.token, item_id=item.id, quantity=1, over_the_counter=True
+            )
             return charge(
                 business=business,
                 token=cart.token,
