@@ -90,7 +90,10 @@ def browser_type_launch_args() -> dict[str, Any]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where tests run in several processes, those that share a whole stack stay in one."""
+    """Where tests run in several processes, those that share a whole stack stay in one.
+
+    The longest ones name a group of their own beside it: of two stacks each process gets one.
+    """
     for item in items:
         room, *rest = item.path.relative_to(_TESTS).parts
         if room in ("browser", "faults", "stack"):

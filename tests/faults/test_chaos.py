@@ -9,9 +9,9 @@ import pytest
 from stack.chaos import Chaos
 from tests.faults.house import House
 
-pytestmark = [pytest.mark.xdist_group("house"), pytest.mark.slow, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.xdist_group("upheaval"), pytest.mark.slow, pytest.mark.timeout(1200)]
 SEED = int(os.environ.get("PAYDESK_CHAOS_SEED", "20261123"))
-SALES = int(os.environ.get("PAYDESK_CHAOS_SALES", "120"))
+SALES = int(os.environ.get("PAYDESK_CHAOS_SALES", "60"))
 
 
 def test_customers_buy_while_everything_fails(house: House) -> None:
