@@ -46,9 +46,9 @@ def serve_reader(*, reader_id: int, lease: Lease) -> None:
         reader_refunds.show(action, lease)
         return
     payment = Payment.objects.select_related("account", "business").get(id=action.payment_id)
-    if payment.intent_id is None:
-        intents.create_before_use(payment, lease=lease)
-        payment.refresh_from_db()
+    # Also where an event has told of the intent: the call that made it may still count as unanswered.
+    intents.create_before_use(payment, lease=lease)
+    payment.refresh_from_db()
     if payment.intent_id is None:
         return  # Stripe refused to make it, or it was cancelled meanwhile: its place has ended
     _show(action, payment, lease)

@@ -32,7 +32,7 @@ RANKS = {
 # These hang on a payment, and are locked by nobody who has not locked it: so they need no order of their own.
 OF_A_PAYMENT = {"payments_refund", "payments_orderline", "payments_attempt"}
 _LOCK = re.compile(r'^SELECT\b.*?\bFROM "(\w+)".*\bFOR (?:NO KEY )?UPDATE\b(?!.*SKIP LOCKED)', re.DOTALL)
-_ONE = re.compile(r"^\(UUID\('[^']+'\),\)$")  # the parameters of locks.sale: one reference
+_ONE = re.compile(r"^\(UUID\('([^']+)'\),\)$")  # the parameters of locks.sale: one reference
 # The one place that turns it round, over a cart that nobody else can know yet: operations/saved_cards.py.
 ALLOWED = {("core_profile", "payments_cart"), ("core_profile", "payments_payment")}
 
@@ -51,7 +51,7 @@ class Watch:
             return
         held = self._held.setdefault(connection, [])
         this = (found[1], str(params))
-        if this in held:
+        if self._is_held(this, held):
             return
         if this[0] in OF_A_PAYMENT and "payments_payment" not in dict(held):
             self.wrong.append(f"{this[0]} {this[1]} without its payment")
@@ -60,6 +60,12 @@ class Watch:
             if is_before or self._is_wrong_in_a_sale(table, rows, *this):
                 self.wrong.append(f"{this[0]} {this[1]} after {table} {rows}")
         held.append(this)
+
+    @staticmethod
+    def _is_held(this: tuple[str, str], held: list[tuple[str, str]]) -> bool:
+        """Return whether the same rows are locked already, by the same question or with others at once."""
+        one = _ONE.match(this[1])
+        return this in held or any(one and one[1] in rows for table, rows in held if table == this[0])
 
     @staticmethod
     def _is_wrong_in_a_sale(table: str, rows: str, next_table: str, next_rows: str) -> bool:
