@@ -89,6 +89,12 @@ def browser_type_launch_args() -> dict[str, Any]:
     return {"executable_path": str(chromium), "args": list(ARGUMENTS)}
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes() -> None:
+    """Have each process load settings of its own, by its own copy of this file and not before it."""
+    os.environ.pop("DJANGO_SETTINGS_MODULE", None)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Where tests run in several processes, those that share a whole stack stay in one.
 

@@ -1,7 +1,7 @@
 """The colours of a business: theirs where they can be read, ours where they cannot."""
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from web.core import branding
@@ -31,6 +31,7 @@ def test_a_light_button_gets_dark_text_and_stays() -> None:
     assert branding.button_pair("#FFD400") == ("#FFD400", "#12263F")
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)  # a busy machine is no finding
 @given(colors, colors, colors, colors)
 def test_every_choice_of_colours_can_be_read(button: str, text: str, header: str, background: str) -> None:
     css = branding.stylesheet(
