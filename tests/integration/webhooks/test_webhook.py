@@ -112,7 +112,7 @@ def test_both_secrets_work_while_one_rolls_over(shop: Shop) -> None:
     assert post(shop, event(), secret="whsec_of_the_tests_2")[0] == 200
 
 
-@pytest.mark.parametrize("skew", [-301, 301, 10**9])
+@pytest.mark.parametrize("skew", [-360, 360, 10**9])
 def test_clock_skew_is_bounded_both_ways(shop: Shop, skew: int) -> None:
     assert refused(shop, event(), at=int(time.time()) + skew) == "bad_signature"
 
