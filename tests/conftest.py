@@ -154,10 +154,12 @@ def sign_in() -> Callable[[Profile], Client]:
     """A browser of this person, signed in at their own business's host."""
     from django.test import Client
 
+    from tests.recent import just_signed_in
+
     def sign_in(profile: Profile, host: str | None = None) -> Client:
         server_name = host or profile.business.hosts.values_list("host", flat=True)[0]
         browser = Client(SERVER_NAME=server_name)
-        browser.force_login(profile.user)
+        just_signed_in(browser, profile.user)
         return browser
 
     return sign_in

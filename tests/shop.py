@@ -12,8 +12,8 @@ from django.db.models import F
 from django.utils import timezone
 
 from tests.factories import BusinessFactory, ItemFactory, LocationFactory
+from web.core.crypto import seal
 from web.core.models import Business, Item, Location
-from web.payments.crypto import seal
 from web.payments.jobs import CATALOGUE, Lease
 from web.payments.models import Cart, Job, Payment, PaymentSettings, Refund, StripeAccount
 from web.payments.operations import backlog, carts, intents

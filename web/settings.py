@@ -16,7 +16,7 @@ env = environ.Env()
 # --- what must be given -----------------------------------------------------------------------------
 DEBUG = env.bool("DEBUG", default=False)
 SECRET_KEY = env.str("SECRET_KEY")
-# Fernet keys, newest first: the first one seals, all of them open (payments/crypto.py).
+# Fernet keys, newest first: the first one seals, all of them open (core/crypto.py).
 FIELD_ENCRYPTION_KEYS: list[str] = env.list("FIELD_ENCRYPTION_KEYS")
 # True on a developer's machine: cookies over plain http, mail to a folder.
 PAYDESK_LOCAL = env.bool("PAYDESK_LOCAL", default=False)
@@ -97,6 +97,8 @@ INSTALLED_APPS = [
     "csp",
     "allauth",
     "allauth.account",
+    "allauth.mfa",
+    "allauth.usersessions",
     "django_celery_results",
     "web.core",
     "web.payments",
@@ -175,7 +177,10 @@ ACCOUNT_FORMS = {
     "reset_password": "web.core.account_forms.ResetPasswordForm",
     "reset_password_from_key": "web.core.account_forms.ResetPasswordKeyForm",
     "user_token": "web.core.account_forms.UserTokenForm",
+    "reauthenticate": "web.core.account_forms.ReauthenticateForm",
 }
+# Changing keys, and refunds above a business's limit, ask for password or second factor unless it was given within:
+ACCOUNT_REAUTHENTICATION_TIMEOUT = 600  # seconds
 ACCOUNT_DEFAULT_HTTP_PROTOCOL = "http" if PAYDESK_LOCAL else "https"
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
@@ -193,6 +198,26 @@ ACCOUNT_RATE_LIMITS = {
     "signup": "20/m/ip",
     "reset_password": "20/m/ip,5/m/key",
 }
+# A second factor (core/second_factor.py). Passkeys are one: they do not replace the password.
+MFA_ADAPTER = "web.core.second_factor.Adapter"
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_RECOVERY_CODES_SHOW_ONCE = True
+MFA_TOTP_TOLERANCE = 1  # a phone's clock may be half a minute off
+MFA_ALLOW_UNVERIFIED_EMAIL = True  # staff are made by their business, not by an address that somebody typed
+MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = PAYDESK_LOCAL
+MFA_FORMS = {
+    "authenticate": "web.core.account_forms.CodeForm",
+    "reauthenticate": "web.core.account_forms.CodeAgainForm",
+    "activate_totp": "web.core.account_forms.ActivateAppForm",
+    "add_webauthn": "web.core.account_forms.AddPasskeyForm",
+    "authenticate_webauthn": "web.core.account_forms.PasskeyForm",
+    "reauthenticate_webauthn": "web.core.account_forms.PasskeyAgainForm",
+}
+# Whoever runs the installation (/ops/) needs one; a business decides about its own staff in its settings.
+OPERATORS_NEED_SECOND_FACTOR = env.bool("OPERATORS_NEED_SECOND_FACTOR", default=not PAYDESK_LOCAL)
+# How long staff stay signed in: at most, and without doing anything. 0: no limit of its own.
+STAFF_SESSION_HOURS = env.int("STAFF_SESSION_HOURS", default=14)
+STAFF_IDLE_MINUTES = env.int("STAFF_IDLE_MINUTES", default=120)
 LOGIN_REDIRECT_URL = "/"
 LOGIN_URL = "account_login"
 

@@ -24,7 +24,7 @@ from django.conf import settings
 from tasks import limits
 from tasks.snapshots import UnknownShape
 from web.core import faultpoints, metrics, tracing
-from web.payments.crypto import unseal
+from web.core.crypto import unseal
 from web.payments.jobs import TryAgain
 from web.payments.models import StripeAccount
 from web.payments.snapshots import Answer, Verdict

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any, cast
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from web.core.models import Item, Location
+from web.core.models import Business, Item, Location
 from web.payments.models import PaymentSettings, StripeAccount
+from web.payments.money import Money, MoneyError
+from web.payments.templatetags.money import typed
 
 if TYPE_CHECKING:  # Django's own ModelForm takes no parameters
     LocationForm = forms.ModelForm[Location]
@@ -22,6 +24,7 @@ else:
 DESCRIPTOR = re.compile(r"[A-Za-z0-9 .-]{2,12}")
 MOST_PRESETS = 5
 LARGEST_PRESET = 100
+MOST_LIMIT = 10**12  # minor units: more than any refund
 MOST_CALLS = 1000  # a second: ten times what Stripe grants every account
 
 
@@ -273,6 +276,51 @@ class ReceiptTextsForm(PaymentSettingsForm):
             "receipt_footer": forms.Textarea(attrs={"rows": 3}),
             "receipt_legal": forms.Textarea(attrs={"rows": 3}),
         }
+
+
+class SafetyForm(forms.Form):
+    """Who shows a second factor, and what is given back only by who proves again that it is them."""
+
+    second_factor = forms.ChoiceField(
+        label=_("Who needs a second factor to sign in"),
+        choices=Business.SecondFactor.choices,
+        widget=forms.RadioSelect,
+        help_text=_("An app or a passkey. Who has none yet is asked to set one up."),
+    )
+    refund_limit = forms.CharField(
+        label=_("Refunds without confirming, in a day"),
+        max_length=20,
+        required=False,
+        widget=forms.TextInput(attrs={"inputmode": "decimal"}),
+        help_text=_(
+            "Who gives back more than this in 24 hours confirms with a password or a second factor. Empty: any amount."
+        ),
+    )
+
+    def __init__(self, *args: Any, business: Business, settings: PaymentSettings, **kwargs: Any) -> None:
+        limit = settings.refund_limit_minor
+        kwargs.setdefault(
+            "initial",
+            {
+                "second_factor": business.second_factor,
+                "refund_limit": "" if limit is None else typed(Money(limit, business.currency)),
+            },
+        )
+        super().__init__(*args, **kwargs)
+        self.currency = business.currency
+
+    def clean_refund_limit(self) -> int | None:
+        """Return minor units, or None for no limit."""
+        text = self.cleaned_data["refund_limit"].strip()
+        if not text:
+            return None
+        try:
+            amount = Money.parse(text, self.currency).amount
+        except MoneyError:
+            amount = -1
+        if not 0 <= amount < MOST_LIMIT:
+            raise forms.ValidationError(_("Enter an amount such as 12.50."))
+        return amount
 
 
 class ErasureForm(forms.Form):

@@ -11,13 +11,16 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from django.contrib import messages
-from django.http import Http404, HttpResponse
+from django.http import Http404, HttpResponse, QueryDict
+from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from web.backoffice.refund_forms import BulkForm, RefundForm
+from web.core import second_factor
 from web.core.groups import Group
 from web.core.tenancy import MemberRequest, get_for_business_or_404, staff_required
 from web.payments import history
@@ -27,7 +30,7 @@ from web.payments.money import Money
 from web.payments.operations import bulk_refunds, held, ledgers, refunds
 from web.payments.operations.refund_shares import Portion, Whole
 from web.payments.queries import held as held_queries
-from web.payments.queries import purchases
+from web.payments.queries import purchases, refund_limit
 from web.payments.queries.readers import refund_readers
 from web.payments.states import REFUND_UNDER_WAY, RefundState
 from web.payments.templatetags.money import money, typed
@@ -36,6 +39,7 @@ STATUS = {Kind.INVALID: 422, Kind.MISSING: 404, Kind.CONFLICT: 409, Kind.UNAVAIL
 LONGEST_TOKEN = 64
 SHORTEST_TOKEN = 16
 MOST_REFUSED = 100
+ASKED = "refund_asked"  # in the session: what somebody asked for who proves first who they are
 
 
 def _form_token(request: MemberRequest) -> str:
@@ -60,6 +64,40 @@ def _reader(request: MemberRequest) -> uuid.UUID | None:
         return None
 
 
+def _asked(request: MemberRequest) -> QueryDict | None:
+    """Return the form that was sent: now, or before its sender proved who they are."""
+    if request.method == "POST":
+        return request.POST
+    kept = request.session.get(ASKED)
+    if not kept or kept["path"] != request.path or not second_factor.is_recent(request):
+        return None
+    del request.session[ASKED]
+    sent = QueryDict(mutable=True)
+    sent.update(kept["fields"])
+    return sent
+
+
+def _must_confirm(request: MemberRequest, amounts: Sequence[Money]) -> bool:
+    """Say whether this is more than the business lets staff give back without proving who they are."""
+    now = timezone.now()
+    return not second_factor.is_recent(request) and any(
+        refund_limit.is_exceeded(business=request.business, staff=request.profile, amount=amount, now=now)
+        for amount in amounts
+    )
+
+
+def _confirm_first(request: MemberRequest, form: RefundForm | BulkForm) -> HttpResponseBase:
+    """Have the person prove who they are, and bring them back to where they were."""
+    fields = {
+        name: value for name, value in form.data.items() if name in form.fields and isinstance(value, str)
+    }
+    request.session[ASKED] = {"path": request.path, "fields": fields}
+    messages.info(
+        request, _("This is more than is given back without confirming. Nothing was given back yet.")
+    )
+    return second_factor.confirm_first(request.path)
+
+
 def _order_or_404(request: MemberRequest, number: str) -> Order:
     order = purchases.order(request.business, number)
     if order is None:
@@ -69,7 +107,7 @@ def _order_or_404(request: MemberRequest, number: str) -> Order:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @staff_required(Group.REFUNDS)
-def refund_order(request: MemberRequest, number: str) -> HttpResponse:
+def refund_order(request: MemberRequest, number: str) -> HttpResponseBase:
     """Ask for a refund of an order: what and why, then a page that names amount and destination, then it is done."""
     order = _order_or_404(request, number)
     step = request.POST.get("step", "")
@@ -79,28 +117,36 @@ def refund_order(request: MemberRequest, number: str) -> HttpResponse:
         if made:
             return _is_given(request, order, made)
     left = purchases.money_of(order, [], []).left
+    sent = _asked(request)
     form = RefundForm(
-        request.POST if request.method == "POST" else None,
+        sent,
         order=order,
         left=left,
         left_shown=money(left),
         initial={"amount": typed(left)},
     )
-    if request.method != "POST" or step == "edit" or not form.is_valid():
-        is_wrong = request.method == "POST" and step != "edit"
+    if sent is None or step == "edit" or not form.is_valid():
+        is_wrong = sent is not None and step != "edit"
         return _form_page(request, order, form, status=422 if is_wrong else 200)
     try:
-        if step == "give":
-            return _give(request, order, form, form_token)
         portions = refunds.preview(
             business=request.business,
             reference=order.cart_reference,
             share=form.share,
         )
+        if _must_confirm(request, [_sum(portions)]):
+            return _confirm_first(request, form)
+        if step == "give":
+            return _give(request, order, form, form_token)
         readers = _readers(form, portions)
     except Refusal as refusal:
         return _form_page(request, order, form, refusal=refusal, status=STATUS[refusal.kind])
     return _confirm_page(request, order, form, portions, readers)
+
+
+def _sum(portions: Sequence[Portion]) -> Money:
+    first, *rest = [portion.amount for portion in portions]
+    return sum(rest, first)
 
 
 def _readers(form: RefundForm, portions: list[Portion]) -> list[Reader]:
@@ -157,8 +203,7 @@ def _form_page(
 def _confirm_page(
     request: MemberRequest, order: Order, form: RefundForm, portions: list[Portion], readers: list[Reader]
 ) -> HttpResponse:
-    first, *rest = [portion.amount for portion in portions]
-    amount = sum(rest, first)
+    amount = _sum(portions)
     is_all = amount == form.left
     context = {
         "order": order,
@@ -171,7 +216,7 @@ def _confirm_page(
         "would_come_back": ledgers.unspent(order) if is_all else [],
         "kept": [
             (name, value)
-            for name, value in request.POST.items()
+            for name, value in form.data.items()
             if name in form.fields and isinstance(value, str)
         ],
         "form_token": secrets.token_urlsafe(24),
@@ -236,14 +281,16 @@ def _to_order(order: Order | None) -> HttpResponse:
     )
 
 
-def _decide(
-    request: MemberRequest, payment_id: uuid.UUID, decision: Callable[[Payment], str]
-) -> HttpResponse:
-    """Do what a person decided about money without an order, and say what came of it."""
+def _payment_or_404(request: MemberRequest, payment_id: uuid.UUID) -> Payment:
     payment = held_queries.without_order(request.business, str(payment_id))
     if payment is None:
         # The same click twice: its order is made, or it belongs to another business.
         payment = get_for_business_or_404(Payment, request.business, public_id=payment_id)
+    return payment
+
+
+def _decide(request: MemberRequest, payment: Payment, decision: Callable[[Payment], str]) -> HttpResponse:
+    """Do what a person decided about money without an order, and say what came of it."""
     try:
         messages.success(request, decision(payment))
     except Refusal as refusal:
@@ -253,8 +300,14 @@ def _decide(
 
 @require_POST
 @staff_required(Group.REFUNDS)
-def refund_payment(request: MemberRequest, payment_id: uuid.UUID) -> HttpResponse:
+def refund_payment(request: MemberRequest, payment_id: uuid.UUID) -> HttpResponseBase:
     """Give back the whole of a payment that belongs to no order; the button named amount and destination."""
+    payment = _payment_or_404(request, payment_id)
+    if _must_confirm(request, [payment.received]):
+        messages.info(
+            request, _("This is more than is given back without confirming. Nothing was given back yet.")
+        )
+        return second_factor.confirm_first(reverse("payment:purchases"))
 
     def give(payment: Payment) -> str:
         asked = refunds.request(
@@ -272,7 +325,7 @@ def refund_payment(request: MemberRequest, payment_id: uuid.UUID) -> HttpRespons
         )
         return _("%(amount)s is being given back.") % {"amount": money(asked.amount)}
 
-    return _decide(request, payment_id, give)
+    return _decide(request, payment, give)
 
 
 @require_POST
@@ -289,7 +342,7 @@ def attach_payment(request: MemberRequest, payment_id: uuid.UUID) -> HttpRespons
         )
         return _("The payment belongs to its sale now.")
 
-    return _decide(request, payment_id, attach)
+    return _decide(request, _payment_or_404(request, payment_id), attach)
 
 
 # --- many at once -------------------------------------------------------------------------------------
@@ -297,16 +350,20 @@ def attach_payment(request: MemberRequest, payment_id: uuid.UUID) -> HttpRespons
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @staff_required(Group.REFUNDS)
-def bulk(request: MemberRequest) -> HttpResponse:
+def bulk(request: MemberRequest) -> HttpResponseBase:
     """Give one item back to everybody who bought it: which and why, then how many and how much, then it is done."""
-    form = BulkForm(request.POST if request.method == "POST" else None, business=request.business)
+    sent = _asked(request)
+    form = BulkForm(sent, business=request.business)
     step = request.POST.get("step", "")
     context: dict[str, Any] = {"form": form, "newest": _newest(request)}
-    if request.method != "POST" or step == "edit" or not form.is_valid():
-        status = 422 if request.method == "POST" and step != "edit" else 200
+    if sent is None or step == "edit" or not form.is_valid():
+        status = 422 if sent is not None and step != "edit" else 200
         return _private(render(request, "backoffice/refunds/bulk.html", context, status=status))
     item = form.cleaned_data["item"]
     try:
+        selection = bulk_refunds.select(business=request.business, item=item, **form.period)
+        if _must_confirm(request, selection.amounts):
+            return _confirm_first(request, form)
         if step == "give":
             expected = request.POST.get("expected", "")
             is_number = expected.isascii() and expected.isdecimal() and len(expected) < 13
@@ -321,7 +378,6 @@ def bulk(request: MemberRequest) -> HttpResponse:
                 **form.period,
             )
             return redirect("payment:bulk_refund", bulk_id=made.public_id)
-        selection = bulk_refunds.select(business=request.business, item=item, **form.period)
         if not selection.order_ids:
             raise bulk_refunds.NothingToRefundInBulk
     except Refusal as refusal:
@@ -331,7 +387,7 @@ def bulk(request: MemberRequest) -> HttpResponse:
         "item": item,
         "selection": selection,
         "reason": form.cleaned_data["reason"],
-        "kept": [(name, request.POST.get(name, "")) for name in form.fields],
+        "kept": [(name, form.data.get(name, "")) for name in form.fields],
         "form_token": secrets.token_urlsafe(24),
     }
     return _private(render(request, "backoffice/refunds/bulk_confirm.html", context))

@@ -8,6 +8,7 @@ from typing import Any
 from django import forms
 from django.contrib import messages
 from django.http import HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
@@ -24,18 +25,22 @@ from web.backoffice.forms import (
     LimitsForm,
     PolicyForm,
     ReceiptTextsForm,
+    SafetyForm,
     TaxesForm,
     TipsForm,
     WebhookSecretForm,
 )
+from web.core import second_factor
 from web.core.groups import Group
-from web.core.models import Location
+from web.core.models import Business, Location
 from web.core.tenancy import MemberRequest, get_for_business_or_404, staff_required
 from web.payments import history
 from web.payments.errors import Refusal
-from web.payments.models import StripeAccount
+from web.payments.models import PaymentSettings, StripeAccount
+from web.payments.money import Money
 from web.payments.operations import accounts, business_settings, erasure
 from web.payments.queries import audits, followed, sales
+from web.payments.templatetags.money import money
 
 
 def _page(request: MemberRequest, **bound: forms.BaseForm) -> HttpResponse:
@@ -65,6 +70,11 @@ def _page(request: MemberRequest, **bound: forms.BaseForm) -> HttpResponse:
         "charging": bound.get("charging") or ChargingForm(instance=settings),
         "fees": bound.get("fees") or _fees_form(request),
         "receipts": bound.get("receipts") or ReceiptTextsForm(instance=settings),
+        "safety": bound.get("safety") or _safety_form(request),
+        # Keys, secrets and the limits of security are shown to be changed to who has just proved who they are.
+        **_safety(request, settings),
+        "is_confirmed": second_factor.is_recent(request),
+        "confirm_url": f"{reverse('account_reauthenticate')}?next={reverse('payment:settings')}",
         "erasing": bound.get("erasing") or ErasureForm(),
         "history": audits.newest(request.business),
     }
@@ -122,6 +132,12 @@ def _save(
     return redirect(f"{reverse('payment:settings')}#{section or name}")
 
 
+def _confirm_first(request: MemberRequest, section: str) -> HttpResponseBase:
+    """Have somebody prove who they are; what they typed is not kept: it may be a secret key."""
+    messages.info(request, _("Confirm first that it is you. Nothing was changed."))
+    return second_factor.confirm_first(f"{reverse('payment:settings')}#{section}")
+
+
 def _change(request: MemberRequest, form: forms.BaseForm, name: str, said: str) -> HttpResponse:
     """Save what a form of payment settings holds, with the line of who changed it."""
 
@@ -136,8 +152,10 @@ def _change(request: MemberRequest, form: forms.BaseForm, name: str, said: str) 
 
 @require_POST
 @staff_required(Group.SETTINGS)
-def save_keys(request: MemberRequest) -> HttpResponse:
+def save_keys(request: MemberRequest) -> HttpResponseBase:
     """Store a pair of keys; a worker asks Stripe whose they are."""
+    if not second_factor.is_recent(request):
+        return _confirm_first(request, "stripe")
 
     def act(given: Mapping[str, Any]) -> str:
         business_settings.enter_keys(
@@ -176,8 +194,10 @@ def save_limits(request: MemberRequest, account_id: int) -> HttpResponse:
 
 @require_POST
 @staff_required(Group.SETTINGS)
-def add_webhook_secret(request: MemberRequest) -> HttpResponse:
+def add_webhook_secret(request: MemberRequest) -> HttpResponseBase:
     """Add a signing secret; the ones that are there stay valid for another day."""
+    if not second_factor.is_recent(request):
+        return _confirm_first(request, "webhook")
 
     def act(given: Mapping[str, Any]) -> str:
         business_settings.add_webhook_secret(
@@ -253,6 +273,40 @@ def save_receipts(request: MemberRequest) -> HttpResponse:
     """Save the texts of receipts. Receipts that were sent stay as they were."""
     form = ReceiptTextsForm(request.POST, instance=accounts.settings_of(request.business))
     return _change(request, form, "receipts", _("The texts of receipts are saved."))
+
+
+def _safety(request: MemberRequest, settings: PaymentSettings) -> dict[str, str]:
+    """Return who needs a second factor and above what is confirmed, in words: for who may not change it yet."""
+    limit = settings.refund_limit_minor
+    return {
+        "safety_who": Business.SecondFactor(request.business.second_factor).label,
+        "safety_limit": "" if limit is None else money(Money(limit, request.business.currency)),
+    }
+
+
+def _safety_form(request: MemberRequest, *args: object) -> SafetyForm:
+    business = Business.objects.get(id=request.business.id)  # the request's own may be some seconds old
+    return SafetyForm(*args, business=business, settings=accounts.settings_of(business))
+
+
+@require_POST
+@staff_required(Group.SETTINGS)
+def save_safety(request: MemberRequest) -> HttpResponseBase:
+    """Save who shows a second factor, and what is given back without proving again who one is."""
+    if not second_factor.is_recent(request):
+        return _confirm_first(request, "safety")
+
+    def act(given: Mapping[str, Any]) -> str:
+        business_settings.change_safety(
+            business=request.business,
+            second_factor=given["second_factor"],
+            refund_limit_minor=given["refund_limit"],
+            actor=_actor(request),
+            now=timezone.now(),
+        )
+        return _("Saved.")
+
+    return _save(request, _safety_form(request, request.POST), "safety", act)
 
 
 @require_POST

@@ -63,5 +63,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("settings/charging/", settings_page.save_charging, name="settings_charging"),
     path("settings/fees/", settings_page.save_fees, name="settings_fees"),
     path("settings/receipts/", settings_page.save_receipts, name="settings_receipts"),
+    path("settings/safety/", settings_page.save_safety, name="settings_safety"),
     path("settings/erase/", settings_page.erase_person, name="settings_erase"),
 ]

@@ -8,11 +8,19 @@ from allauth.account.forms import (
     ChangePasswordForm as AllauthChangePasswordForm,
 )
 from allauth.account.forms import LoginForm as AllauthLoginForm
+from allauth.account.forms import ReauthenticateForm as AllauthReauthenticateForm
 from allauth.account.forms import ResetPasswordForm as AllauthResetPasswordForm
 from allauth.account.forms import ResetPasswordKeyForm as AllauthResetPasswordKeyForm
 from allauth.account.forms import SignupForm as AllauthSignupForm
 from allauth.account.forms import UserTokenForm as AllauthUserTokenForm
 from allauth.core import context
+from allauth.mfa.adapter import get_adapter as get_mfa_adapter
+from allauth.mfa.base.forms import AuthenticateForm as AllauthCodeForm
+from allauth.mfa.base.forms import ReauthenticateForm as AllauthCodeAgainForm
+from allauth.mfa.totp.forms import ActivateTOTPForm as AllauthActivateAppForm
+from allauth.mfa.webauthn.forms import AddWebAuthnForm as AllauthAddPasskeyForm
+from allauth.mfa.webauthn.forms import AuthenticateWebAuthnForm as AllauthPasskeyForm
+from allauth.mfa.webauthn.forms import ReauthenticateWebAuthnForm as AllauthPasskeyAgainForm
 from django import forms
 from django.contrib.auth import password_validation
 from django.db import transaction
@@ -120,3 +128,101 @@ class UserTokenForm(AllauthUserTokenForm):
         if here is None or profile is None or profile.business_id != here.pk:
             return None
         return cast(User, user)
+
+
+class ReauthenticateForm(_Plain, AllauthReauthenticateForm):
+    """Show that it is still the same person: the password."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["password"].help_text = ""
+        self.fields["password"].widget.attrs["autofocus"] = True
+
+
+class _Code(_Plain):
+    """A code that an app shows, or one of those that were written down."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["code"].label = _("Code")
+        self.fields["code"].widget.attrs |= {"autofocus": True, "inputmode": "numeric", "maxlength": 32}
+
+
+class CodeForm(_Code, AllauthCodeForm):
+    """The second step of signing in."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["code"].help_text = _("From your app, or one of your recovery codes.")
+
+
+class CodeAgainForm(_Code, AllauthCodeAgainForm):
+    """Show that it is still the same person: a code."""
+
+
+class ActivateAppForm(_Code, AllauthActivateAppForm):
+    """Set up an app: the code that it shows proves that it has the secret."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["code"].help_text = _("The six digits that the app shows now.")
+
+
+class CredentialField(forms.JSONField):
+    """What a browser says of a passkey, as JSON."""
+
+    def to_python(self, value: Any) -> Any:
+        """Read it; a number of thousands of digits is refused by Python, not by JSON."""
+        try:
+            return super().to_python(value)
+        except ValueError as error:
+            raise forms.ValidationError(self.error_messages["invalid"], code="invalid") from error
+
+
+class _Passkey(forms.Form):
+    """What a browser says of a passkey. Whatever else is sent in its place is a wrong code, not an error of ours."""
+
+    credential = CredentialField(widget=forms.HiddenInput)
+
+    def clean(self) -> dict[str, Any]:
+        """Check what allauth checks."""
+        try:
+            return cast(dict[str, Any], super().clean())
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            if isinstance(error, forms.ValidationError):
+                raise
+            raise get_mfa_adapter().validation_error("incorrect_code") from error
+
+    def clean_credential(self) -> Any:
+        """Check what allauth checks."""
+        inner = getattr(super(), "clean_credential", None)
+        if inner is None:
+            return self.cleaned_data["credential"]
+        try:
+            return inner()
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            if isinstance(error, forms.ValidationError):
+                raise
+            raise get_mfa_adapter().validation_error("incorrect_code") from error
+
+
+class AddPasskeyForm(_Plain, _Passkey, AllauthAddPasskeyForm):
+    """Set up a passkey."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["name"].label = _("Name")
+        self.fields["name"].help_text = _("To tell it from your other ones.")
+        self.fields["name"].widget.attrs["maxlength"] = 60
+
+    def clean_name(self) -> str:
+        """Keep names short."""
+        return str(super().clean_name())[:60]
+
+
+class PasskeyForm(_Passkey, AllauthPasskeyForm):
+    """The second step of signing in."""
+
+
+class PasskeyAgainForm(_Passkey, AllauthPasskeyAgainForm):
+    """Show that it is still the same person: a passkey."""

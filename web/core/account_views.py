@@ -1,11 +1,13 @@
-"""The one sign-in page that differs from allauth's: two people who sign up with one address at once."""
+"""The sign-in pages that differ from allauth's: two people who sign up with one address at once, and a way back."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from allauth.account.views import SignupView as AllauthSignupView
+from allauth.mfa.webauthn.views import RemoveWebAuthnView
 from django.http.response import HttpResponseBase
+from django.urls import reverse_lazy
 
 from web.core.account_forms import address_taken_message
 from web.core.accounts import AddressTaken
@@ -25,3 +27,12 @@ class SignupView(AllauthSignupView):
 
 
 signup = SignupView.as_view()
+
+
+class RemovePasskeyView(RemoveWebAuthnView):
+    """Remove a passkey, and come back to all of them."""
+
+    success_url = reverse_lazy("mfa_index")
+
+
+remove_passkey = RemovePasskeyView.as_view()

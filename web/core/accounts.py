@@ -19,11 +19,18 @@ from django.db import IntegrityError, transaction
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 from django.utils.http import url_has_allowed_host_and_scheme
-from django.utils.translation import get_language
+from django.utils.translation import get_language, gettext_lazy
 
 from web.core.models import Business, Profile, User
+from web.core.second_factor import is_recent
 from web.core.tenancy import may
 
+# How somebody proves who they are, by allauth's names.
+WAYS = {
+    "reauthenticate": gettext_lazy("Use the password"),
+    "mfa_reauthenticate": gettext_lazy("Use a code of the app"),
+    "mfa_reauthenticate:webauthn": gettext_lazy("Use a passkey"),
+}
 # The two ways in which the database says that an address is already taken in a business.
 ADDRESS_CONSTRAINTS = frozenset({"an_email_exists_once_per_business", "core_user_username_key"})
 
@@ -158,6 +165,19 @@ class BusinessAdapter(DefaultAccountAdapter):
             except NoReverseMatch:
                 return settings.LOGIN_REDIRECT_URL
         return settings.LOGIN_REDIRECT_URL
+
+    def is_reauthentication_required(self, *, app: str, **kwargs: Any) -> bool:
+        """Ask for the password again, unless it was given a few minutes ago, at sign-in too."""
+        return super().is_reauthentication_required(app=app, **kwargs) and not is_recent(self.request)
+
+    def get_reauthentication_methods(self, user: Any) -> list[dict[str, Any]]:
+        """Name the ways to prove who one is, in our words."""
+        found: list[dict[str, Any]] = super().get_reauthentication_methods(user)
+        return [{**one, "description": WAYS.get(one["id"], one["description"])} for one in found]
+
+    def get_client_ip(self, request: HttpRequest) -> str:
+        """Give the address; one for all where a server passes none on (a Unix socket)."""
+        return super().get_client_ip(request) if request.META.get("REMOTE_ADDR") else "0.0.0.0"  # noqa: S104
 
     def get_password_change_redirect_url(self, request: HttpRequest) -> str:
         """Leave the form behind once the password is changed."""

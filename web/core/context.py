@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from web.core.branding import stylesheet_url
 from web.core.groups import Group
-from web.core.tenancy import groups_of, operator_rights
+from web.core.tenancy import groups_of, lacks_second_factor, operator_rights
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,7 @@ def business(request: HttpRequest) -> dict[str, Any]:
         "business": here,
         "profile": profile,
         "staff_groups": groups_of(request),
+        "lacks_second_factor": lacks_second_factor(request),
         "navigation": navigation(request),
         "branding_url": stylesheet_url(here) if here else "",
         "is_local": settings.PAYDESK_LOCAL,

@@ -69,6 +69,17 @@ def sign_in_needed(request: HttpRequest) -> HttpResponse:
     )
 
 
+def second_factor_needed(request: HttpRequest) -> HttpResponse:
+    """Answer 403 to a program whose session has shown a password only, where the business wants more."""
+    return problem(
+        request,
+        status=403,
+        code="second_factor_needed",
+        message=_("Your business wants a second factor for this."),
+        next_step=_("Open the page in a browser: it asks for your second factor."),
+    )
+
+
 def forbidden(request: HttpRequest) -> HttpResponse:
     """Answer 403 to a person of this business who lacks the right."""
     return bad_rights(request)

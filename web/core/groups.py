@@ -24,6 +24,8 @@ class Group(StrEnum):
 
 
 GROUP_NAMES: tuple[str, ...] = tuple(group.value for group in Group)
+# Who is in one of these can send money away, or where it goes to.
+MONEY_GROUP_NAMES: frozenset[str] = frozenset({Group.REFUNDS, Group.CREDITS, Group.SETTINGS})
 
 
 class PlatformGroup(StrEnum):

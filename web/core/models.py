@@ -44,6 +44,11 @@ class Business(models.Model):
         US = "us", _("United States")
         KR = "kr", _("South Korea")
 
+    class SecondFactor(models.TextChoices):
+        NOBODY = "nobody", _("Nobody has to; whoever has set one up is asked for it")
+        MONEY = "money", _("Staff who give money back, change balances or settings")
+        STAFF = "staff", _("All staff")
+
     CURRENCY_OF_COUNTRY: ClassVar[dict[str, str]] = {"us": "usd", "kr": "krw"}
 
     business_id = models.PositiveIntegerField(unique=True)
@@ -53,6 +58,11 @@ class Business(models.Model):
     time_zone = models.CharField(max_length=64, default="America/New_York", validators=[validate_time_zone])
     late_cancel_hours = models.PositiveSmallIntegerField(default=12)
     no_show_policy = models.TextField(blank=True)
+
+    # Who has to show a second factor when they sign in (core/second_factor.py).
+    second_factor = models.CharField(
+        max_length=8, choices=SecondFactor, default=SecondFactor.NOBODY, db_default=SecondFactor.NOBODY
+    )
 
     # contact and legal data that a receipt shows
     legal_name = models.CharField(max_length=200, blank=True)

@@ -14,17 +14,19 @@ from collections.abc import Callable
 from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from django.conf import settings
+from django.contrib.auth import logout
 from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import ObjectDoesNotExist
 from django.db import models
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 from django_htmx.http import HttpResponseClientRedirect
 from django_htmx.middleware import HtmxDetails
 
-from web.core import errors
+from web.core import errors, second_factor, sessions
 from web.core.groups import GROUP_NAMES, PLATFORM_GROUP_NAMES, PlatformGroup
 from web.core.models import Business, BusinessHost, Profile, User
 
@@ -144,6 +146,9 @@ class ProfileMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         asking = cast(Any, request)
         asking.profile = profile_of(request)
+        if asking.profile is not None and _is_staff(asking) and sessions.is_over(request, now=time.time()):
+            logout(request)
+            asking.profile = None
         if asking.profile is None:
             asking.user = AnonymousUser()
         else:
@@ -164,6 +169,10 @@ def profile_of(request: HttpRequest) -> Profile | None:
         return None
     profile.business = business
     return profile
+
+
+def _is_staff(asking: Any) -> bool:
+    return bool(asking.profile.is_staff or asking.user.is_superuser)
 
 
 def any_host(view: View) -> View:
@@ -212,8 +221,10 @@ def staff_required(*groups: str) -> Callable[[View], View]:
         @wraps(view)
         def wrapper(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:
             asking = cast(MemberRequest, request)
-            if not may(asking, *groups):
+            if not _has_right(asking, *groups):
                 return errors.forbidden(request)
+            if lacks_second_factor(asking):
+                return _ask_for_second_factor(request)
             return view(request, *args, **kwargs)
 
         return cast(View, sign_in_required(wrapper))
@@ -223,6 +234,11 @@ def staff_required(*groups: str) -> Callable[[View], View]:
 
 def may(request: HttpRequest, *groups: str) -> bool:
     """Say whether the request's person is staff here, in one of the groups (any staff if none is named)."""
+    return _has_right(request, *groups) and not lacks_second_factor(request)
+
+
+def _has_right(request: HttpRequest, *groups: str) -> bool:
+    """Say the same, whether or not their business wants a second factor that they have not shown."""
     asking = cast(TenantRequest, request)
     profile = getattr(asking, "profile", None)
     if profile is None or not asking.user.is_active:
@@ -230,6 +246,16 @@ def may(request: HttpRequest, *groups: str) -> bool:
     if asking.user.is_superuser:
         return True
     return profile.is_staff and (not groups or not groups_of(request).isdisjoint(groups))
+
+
+def lacks_second_factor(request: HttpRequest) -> bool:
+    """Say whether the business wants a second factor of this member of staff, and has not seen it."""
+    asking = cast(Any, request)
+    if getattr(asking, "profile", None) is None or not _is_staff(asking):
+        return False
+    return second_factor.is_needed(asking.business, groups_of(request)) and not second_factor.is_proved(
+        request
+    )
 
 
 def groups_of(request: HttpRequest) -> frozenset[str]:
@@ -275,6 +301,8 @@ def operators_only(*, acting: bool = False) -> Callable[[View], View]:
             rights = operator_rights(request)
             if not rights:
                 return errors.not_found(request)
+            if settings.OPERATORS_NEED_SECOND_FACTOR and not second_factor.is_proved(request):
+                return _ask_for_second_factor(request)
             if acting and PlatformGroup.OPS not in rights:
                 return _looking_only(request)
             return view(request, *args, **kwargs)
@@ -306,6 +334,17 @@ def get_for_business_or_404(
         return rows.get(business=business, **lookup)
     except (ObjectDoesNotExist, ValueError, TypeError) as missing:
         raise Http404(f"No {rows.model._meta.verbose_name} like this here.") from missing
+
+
+def _ask_for_second_factor(request: HttpRequest) -> HttpResponse:
+    """Send somebody to show their second factor, or to set one up, in the way their client understands."""
+    if errors.wants_json(request):
+        return errors.second_factor_needed(request)
+    if getattr(request, "htmx", False):
+        page = cast(TenantRequest, request).htmx.current_url_abs_path or "/"
+        return HttpResponseClientRedirect(second_factor.way_to_prove(request, page))
+    page = request.get_full_path() if request.method in {"GET", "HEAD"} else "/"
+    return HttpResponseRedirect(second_factor.way_to_prove(request, page))
 
 
 def _ask_to_sign_in(request: HttpRequest) -> HttpResponse:

@@ -18,8 +18,8 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
 from web.core import metrics
+from web.core.crypto import unseal
 from web.core.tenancy import any_host
-from web.payments.crypto import unseal
 from web.payments.models import StripeAccount, WebhookSecret
 from web.payments.operations import inbox
 from web.payments.operations.inbox import Arrived, BadEvent

@@ -77,7 +77,7 @@ class Row:
 
 def named(url: str) -> str:
     """Return the whole name of an address: one of payments, unless it says otherwise ("::" is no namespace)."""
-    return url if url.startswith(("account", "/")) or ":" in url else f"payment:{url}"
+    return url if url.startswith(("account", "mfa_", "usersessions", "/")) or ":" in url else f"payment:{url}"
 
 
 def read(url: str, who: Who, ask: Callable[[Studio], Asked] = lambda _studio: NOTHING, **rest: Any) -> Row:
@@ -124,6 +124,19 @@ READS = [
     read("account_reset_password_done", ANYBODY),
     read("account_reset_password_from_key_done", ANYBODY),
     read("account_reset_password_from_key", ANYBODY, lambda s: Asked(args=("1", "abc-def")), args_are_words=True),
+    # --- the second factor, and where one is signed in: one's own (tests/integration/core/test_second_factor.py) ---
+    read("mfa_authenticate", ANYBODY, answer=302),  # nobody is in the middle of signing in
+    read("account_reauthenticate", SIGNED_IN),
+    read("mfa_reauthenticate", SIGNED_IN, answer=302),  # who has none gives the password
+    read("mfa_reauthenticate_webauthn", SIGNED_IN, answer=302),
+    read("usersessions_list", SIGNED_IN),
+    read("mfa_index", SIGNED_IN),
+    read("mfa_activate_totp", SIGNED_IN),
+    read("mfa_deactivate_totp", SIGNED_IN, lambda s: s.with_app(), but=NOT_OWN),
+    read("mfa_view_recovery_codes", SIGNED_IN, lambda s: s.with_app(), but=NOT_OWN),
+    read("mfa_generate_recovery_codes", SIGNED_IN),
+    read("mfa_add_webauthn", SIGNED_IN),
+    read("mfa_remove_webauthn", SIGNED_IN, lambda s: Asked(args=(s.passkey().pk,)), but=NOT_OWN),
     # --- the shop and the till ---
     read("shop", ANYBODY),
     read("checkout", ANYBODY, answer=302, but=TO_TILL),

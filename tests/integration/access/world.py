@@ -10,17 +10,19 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from allauth.mfa.models import Authenticator
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
 from tests.factories import BusinessFactory, LocationFactory, ProfileFactory, StaffFactory
 from tests.giving_back import ask, paid_by_card, succeed, told
+from tests.recent import just_signed_in
 from tests.shop import Shop
 from tests.stored import Desk
+from web.core.crypto import seal
 from web.core.groups import GROUP_NAMES
 from web.core.models import Item, ItemType, Location, Profile
-from web.payments.crypto import seal
 from web.payments.models import (
     BulkRefund,
     BulkRefundOrder,
@@ -103,7 +105,7 @@ class Studio:
         PaymentSettings.objects.filter(business=self.business).update(
             keeps_cards=True, pays_on_arrival=True, guests_may_pay=True, no_show_item=self.fee, refund_policy="No.",
             refund_popup=False, tip_presets=[15, 20], capture_mode="automatic", statement_descriptor_suffix="",
-            abandoned_after_hours=24, receipt_header="", receipt_footer="", receipt_legal="",
+            refund_limit_minor=None, abandoned_after_hours=24, receipt_header="", receipt_footer="", receipt_legal="",
         )  # fmt: skip
 
     # --- people -----------------------------------------------------------------------------------------
@@ -132,7 +134,7 @@ class Studio:
         """Let somebody sign in, once."""
         if person is not None and person.id not in self._sessions:
             first = Client()
-            first.force_login(person.user)
+            just_signed_in(first, person.user)
             self._sessions[person.id] = first.cookies["sessionid"].value
 
     def browser(self, person: Profile | None, *, host: str = "") -> Client:
@@ -142,6 +144,21 @@ class Studio:
             self.meet(person)
             browser.cookies["sessionid"] = self._sessions[person.id]
         return browser
+
+    def with_app(self) -> Asked:
+        """Let the customer have an app for codes, and recovery codes."""
+        Authenticator.objects.filter(user=self.customer.user).delete()
+        for kind, data in (
+            ("totp", {"secret": seal("A" * 32)}),
+            ("recovery_codes", {"seed": seal("b" * 80), "used_mask": 0}),
+        ):
+            Authenticator.objects.create(user=self.customer.user, type=kind, data=data)
+        return Asked()
+
+    def passkey(self) -> Authenticator:
+        """Let the customer have a passkey that nothing can use."""
+        data = {"name": "Phone", "credential": {}}
+        return Authenticator.objects.create(user=self.customer.user, type="webauthn", data=data)
 
     # --- things -----------------------------------------------------------------------------------------
 

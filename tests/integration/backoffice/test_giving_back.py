@@ -5,16 +5,27 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
+import time_machine
 from django.test import Client
 from django.utils import timezone
 
-from tests.factories import StaffFactory
+from tests.factories import PASSWORD, StaffFactory
 from tests.giving_back import ask, paid_by_card, succeed, tell
 from tests.shop import Shop
 from web.core.models import Business, Profile
-from web.payments.models import BulkRefund, Dispute, Order, Payment, Reader, ReaderAction, Refund
+from web.payments.models import (
+    BulkRefund,
+    Dispute,
+    Order,
+    Payment,
+    PaymentSettings,
+    Reader,
+    ReaderAction,
+    Refund,
+)
 from web.payments.money import Money
 from web.payments.operations.refund_shares import Part
 from web.payments.states import RefundState
@@ -296,3 +307,35 @@ def test_an_interac_card_is_given_its_money_back_at_a_reader(
     assert withdrawal not in answer
     place.refresh_from_db()
     assert (place.state, Refund.objects.get().state) == ("cancelling", "submitting")
+
+
+def test_above_the_limit_of_a_day_it_is_confirmed_first(
+    shop: Shop, business: Business, client: Client
+) -> None:
+    """By who asks, over all that they gave back in a day; what was asked for is not asked for again."""
+    PaymentSettings.objects.update_or_create(business=business, defaults={"refund_limit_minor": 5000})
+    person = StaffFactory.create(business=business, groups=["purchases", "refunds"])
+    with time_machine.travel(timezone.now(), tick=False) as clock:
+        client.post("/accounts/login/", {"login": person.email, "password": PASSWORD})
+        clock.shift(700)  # the password was given too long ago
+        first, second = paid_by_card(shop), paid_by_card(shop)
+        page = client.post(url(first), ALL).content.decode()  # 36.00: within the limit
+        client.post(url(first), {**hidden(page), "step": "give"})
+        given = Refund.objects.get()
+
+        for step in ("check", "give"):  # who skips the first page is asked as well
+            answer = client.post(url(second), {**ALL, "how": "amount", "amount": "14.01", "step": step})
+            assert (answer.status_code, answer.headers["Location"].startswith("/accounts/confirm/")) == (
+                302,
+                True,
+            )
+            held = client.post(f"/purchases/payments/{second.public_id}/refund/", {"expected": "3600"})
+            assert held.headers["Location"].startswith("/accounts/confirm/")
+        assert list(Refund.objects.all()) == [given]
+
+        back = answer.headers["Location"].partition("next=")[2]
+        client.post("/accounts/confirm/", {"password": PASSWORD, "next": unquote(back)})
+        page = client.get(unquote(back)).content.decode()
+        assert "Give $14.01 back" in page
+        client.post(url(second), {**hidden(page), "step": "give"})
+        assert Refund.objects.exclude(id=given.id).get().amount_minor == 1401

@@ -16,8 +16,8 @@ from pytest_django import Settings
 
 from tests.factories import ItemFactory, LocationFactory, ProfileFactory, StaffFactory
 from tests.shop import Shop
+from web.core.crypto import unseal
 from web.core.models import Business, Location, Profile
-from web.payments.crypto import unseal
 from web.payments.models import AuditEntry, Job, PaymentSettings, StripeAccount, WebhookSecret
 from web.payments.operations import accounts
 

@@ -11,8 +11,8 @@ from django.utils import timezone
 
 from tests.factories import ProfileFactory, StaffFactory
 from tests.shop import Shop, waiting
+from web.core.crypto import seal
 from web.core.models import Business, Profile
-from web.payments.crypto import seal
 from web.payments.models import Card, CardSetup, Payment, PaymentSettings
 
 pytestmark = pytest.mark.django_db

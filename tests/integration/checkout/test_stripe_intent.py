@@ -13,8 +13,8 @@ from django.utils import timezone
 from tests.factories import LocationFactory, ProfileFactory, StaffFactory
 from tests.integration.checkout.conftest import FORM_TOKEN, wanted
 from tests.shop import Shop
+from web.core.crypto import seal
 from web.core.models import Business, Profile
-from web.payments.crypto import seal
 from web.payments.models import Cart, Job, Method, Payment, PaymentSettings, StripeAccount
 from web.payments.operations import carts, desk
 from web.payments.states import PaymentState

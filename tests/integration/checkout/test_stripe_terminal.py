@@ -13,8 +13,8 @@ from django.utils import timezone
 from tests.factories import ProfileFactory, StaffFactory
 from tests.integration.checkout.conftest import wanted
 from tests.shop import Shop, waiting
+from web.core.crypto import seal
 from web.core.models import Business, Profile
-from web.payments.crypto import seal
 from web.payments.models import Cart, ConnectionToken, Payment, Reader, ReaderAction
 from web.payments.operations import lane, terminal
 from web.payments.queries import readers as queries

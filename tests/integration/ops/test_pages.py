@@ -19,11 +19,11 @@ from pytest_django import Settings
 from tasks import relay
 from tests.factories import PASSWORD, ProfileFactory, StaffFactory
 from tests.shop import Shop, claim
+from web.core.crypto import seal
 from web.core.groups import GROUP_NAMES, PlatformGroup
 from web.core.logs import CARD_LIKE, SECRET_VALUES, passes_luhn
 from web.core.models import Business
 from web.ops import urls
-from web.payments.crypto import seal
 from web.payments.jobs import CATALOGUE, CREATE_INTENT, SEND_RECEIPT, SUBMIT_REFUND, Queue
 from web.payments.models import (
     Attempt,

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from tests.factories import BusinessFactory
 from tests.shop import Shop, claim, claim_one
-from web.payments.crypto import seal
+from web.core.crypto import seal
 from web.payments.models import Attempt, AuditEntry, InboxEvent, Job, Operation, Payment, WebhookSecret
 from web.payments.operations import attempts, keeping
 from web.payments.operations.accounts import add_webhook_secret

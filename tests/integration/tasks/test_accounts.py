@@ -12,7 +12,7 @@ from django_celery_results.models import TaskResult
 from tasks import relay
 from tests.integration.conftest import AtStripe
 from tests.shop import claim_one
-from web.payments.crypto import unseal
+from web.core.crypto import unseal
 from web.payments.models import StripeAccount, WebhookSecret
 from web.payments.operations import accounts, intents
 from web.payments.operations.accounts import BadKey, BadWebhookSecret, NoAccount

@@ -20,7 +20,7 @@ from tasks.refunds import _parameters
 from tests.integration.conftest import AtStripe
 from tests.integration.tasks.test_sale import arrive, awaiting, hurry, run, run_all_of
 from tests.shop import claim, claim_one, waiting
-from web.payments.crypto import seal
+from web.core.crypto import seal
 from web.payments.errors import Refusal
 from web.payments.jobs import Queue
 from web.payments.models import Attempt, Dispute, Job, Method, OrderLine, Payment, PaymentEvent, Refund

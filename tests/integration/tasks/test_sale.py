@@ -21,7 +21,7 @@ from tasks.intents import _parameters
 from tasks.webhooks import drain_inbox
 from tests.integration.conftest import AtStripe
 from tests.shop import claim, claim_one, waiting
-from web.payments.crypto import seal, unseal
+from web.core.crypto import seal, unseal
 from web.payments.jobs import Queue
 from web.payments.models import (
     Attempt,

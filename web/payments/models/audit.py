@@ -21,6 +21,8 @@ class AuditEntry(models.Model):
         LIMITS_CHANGED = "limits.changed", _("Limits changed")
         PURCHASES_EXPORTED = "purchases.exported", _("Purchases exported")
         RECONCILIATION_EXPORTED = "reconciliation.exported", _("Reconciliation exported")
+        SAFETY_CHANGED = "safety.changed", _("Security changed")
+        SECOND_FACTOR_REMOVED = "second_factor.removed", _("Second factor removed")
         RECEIPT_RESENT = "receipt.resent", _("Receipt sent again")
         PERSON_ERASED = "person.erased", _("Personal data erased")
         BULK_REFUND_ASKED = "bulk_refund.asked", _("Refund of many orders asked for")

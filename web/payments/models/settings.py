@@ -51,6 +51,9 @@ class PaymentSettings(models.Model):
     late_cancel_item = models.ForeignKey(
         Item, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
     )
+    # What a member of staff may give back in a day without proving again who they are, in the business's currency;
+    # null: any amount.
+    refund_limit_minor = models.PositiveBigIntegerField(null=True, blank=True)
     # Part of the webhook address: says which business an event is for, before anything is verified.
     webhook_token = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     updated_at = models.DateTimeField(auto_now=True)

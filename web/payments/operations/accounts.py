@@ -13,9 +13,9 @@ import uuid
 from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
+from web.core.crypto import seal, unseal
 from web.core.models import Business
 from web.payments import locks
-from web.payments.crypto import seal, unseal
 from web.payments.errors import Kind, Refusal
 from web.payments.jobs import VERIFY_ACCOUNT, enqueue_for_account
 from web.payments.models import AuditEntry, InboxEvent, PaymentSettings, StripeAccount, WebhookSecret

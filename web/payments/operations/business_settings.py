@@ -34,6 +34,36 @@ def change(
 
 
 @transaction.atomic
+def change_safety(
+    *,
+    business: Business,
+    second_factor: str,
+    refund_limit_minor: int | None,
+    actor: str,
+    now: datetime.datetime,
+) -> None:
+    """Set who has to show a second factor, and how much is given back without proving again who one is."""
+    accounts.settings_of(business)
+    settings = locks.settings(business.id)
+    before = {
+        "second_factor": Business.objects.values_list("second_factor", flat=True).get(id=business.id),
+        "refund_limit_minor": settings.refund_limit_minor,
+    }
+    after = {"second_factor": second_factor, "refund_limit_minor": refund_limit_minor}
+    changed = audit.differences(before, after)
+    if not changed:
+        return
+    settings.refund_limit_minor = refund_limit_minor
+    settings.save(update_fields=["refund_limit_minor", "updated_at"])
+    stored = Business.objects.get(id=business.id)
+    stored.second_factor = second_factor
+    stored.save(update_fields=["second_factor"])
+    audit.record(
+        AuditEntry.Action.SAFETY_CHANGED, business_id=business.id, actor=actor, now=now, changes=changed
+    )
+
+
+@transaction.atomic
 def change_taxes(
     *, location: Location, fields: Mapping[str, object], actor: str, now: datetime.datetime
 ) -> None:

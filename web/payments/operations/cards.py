@@ -12,9 +12,9 @@ import uuid
 from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
+from web.core.crypto import seal
 from web.core.models import Business, Profile
 from web.payments import locks
-from web.payments.crypto import seal
 from web.payments.errors import Kind, Refusal
 from web.payments.jobs import CREATE_CARD_SETUP, DETACH_CARD, READ_CARD_SETUP, JobKind, enqueue
 from web.payments.models import Card, CardSetup, Payment, PaymentSettings, ProfilePaymentData

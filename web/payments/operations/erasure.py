@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
+from allauth.usersessions.models import UserSession
 from django.db import connection, transaction
 from django.db.models import Q
 from django.utils.html import escape
@@ -329,6 +331,8 @@ def _profile(person: Person) -> int:
     user.set_unusable_password()
     user.groups.clear()
     EmailAddress.objects.filter(user=user).delete()
+    Authenticator.objects.filter(user=user).delete()
+    UserSession.objects.filter(user=user).delete()
     user.save()
     profile.name, profile.email, profile.phone, profile.address = ERASED, nobody, "", ""
     profile.save(update_fields=["name", "email", "phone", "address"])

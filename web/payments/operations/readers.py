@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
+from web.core.crypto import seal, unseal
 from web.core.models import Business, Location, Profile
 from web.payments import locks
-from web.payments.crypto import seal, unseal
 from web.payments.errors import Kind, Refusal
 from web.payments.jobs import (
     CREATE_CONNECTION_TOKEN,

@@ -9,8 +9,8 @@ import datetime
 
 from django.db import transaction
 
+from web.core.crypto import seal
 from web.payments import history, locks
-from web.payments.crypto import seal
 from web.payments.jobs import READ_INTENT, enqueue_for_payment
 from web.payments.locks import Sale
 from web.payments.models import HeldReason, Method, Payment

@@ -5,8 +5,8 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass
 
+from web.core.crypto import unseal
 from web.core.models import Business, Profile
-from web.payments.crypto import unseal
 from web.payments.models import Card, CardSetup, Method, Payment, PaymentSettings
 from web.payments.states import CardSetupState
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from django.db import connection
 from django.db.models import Max
 
-from web.payments.crypto import CannotOpenSecret, unseal
+from web.core.crypto import CannotOpenSecret, unseal
 from web.payments.models import Job, Order, Payment, StripeAccount, WebhookSecret, WorkerPulse
 from web.payments.queries.pulses import ALIVE_WITHIN
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from django_celery_results.models import TaskResult
 
+from web.core.crypto import unseal
 from web.core.models import Business, Profile
-from web.payments.crypto import unseal
 from web.payments.models import Cart, Job, Order, Payment, StripeAccount, WebhookSecret
 from web.payments.operations.intents import PaymentNotFound, hash_payer_key
 

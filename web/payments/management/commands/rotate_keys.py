@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from allauth.mfa.models import Authenticator
 from django.apps import apps
 from django.core.management.base import BaseCommand, CommandError
+from django.db import transaction
 from django.db.models import Model
 
-from web.payments.crypto import CannotOpenSecret, is_sealed_with_newest, reseal
+from web.core.crypto import CannotOpenSecret, is_sealed_with_newest, reseal
 
 BATCH = 500
 
@@ -29,6 +31,9 @@ class Command(BaseCommand):
                 self.stdout.write(
                     f"{model._meta.db_table}.{column}: {done} sealed again, {kept} were, {unreadable} cannot be opened"
                 )
+        done, kept, unreadable = rotate_authenticators()
+        lost += unreadable
+        self.stdout.write(f"second factors: {done} sealed again, {kept} were, {unreadable} cannot be opened")
         if lost:
             raise CommandError(
                 f"{lost} values were sealed with a key that FIELD_ENCRYPTION_KEYS does not hold; they are as they were."
@@ -60,3 +65,25 @@ def rotate(model: type[Model], column: str) -> tuple[int, int, int]:
         if len(batch) < BATCH:
             return done, kept, unreadable
         last = batch[-1][0]
+
+
+def rotate_authenticators() -> tuple[int, int, int]:
+    """Seal the secrets of second factors again: they stand inside of a JSON column (core/second_factor.py)."""
+    done = kept = unreadable = 0
+    for pk in Authenticator.objects.exclude(type=Authenticator.Type.WEBAUTHN).values_list("pk", flat=True):
+        with transaction.atomic():  # a recovery code that is used meanwhile stays used
+            row = Authenticator.objects.select_for_update().filter(pk=pk).first()
+            name = "secret" if row is not None and row.type == Authenticator.Type.TOTP else "seed"
+            if row is None or name not in row.data:
+                continue
+            if is_sealed_with_newest(row.data[name]):
+                kept += 1
+                continue
+            try:
+                row.data[name] = reseal(row.data[name])
+            except CannotOpenSecret:
+                unreadable += 1
+                continue
+            row.save(update_fields=["data"])
+            done += 1
+    return done, kept, unreadable

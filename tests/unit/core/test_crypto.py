@@ -6,7 +6,7 @@ import pytest
 from cryptography.fernet import Fernet
 from pytest_django import Settings
 
-from web.payments.crypto import CannotOpenSecret, reseal, seal, unseal
+from web.core.crypto import CannotOpenSecret, reseal, seal, unseal
 
 
 def test_sealing_hides_and_opens() -> None:
