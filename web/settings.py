@@ -242,8 +242,13 @@ SECURE_PROXY_SSL_HEADER = (
 )
 # Rate limits count by address: behind a proxy it is the last one in X-Forwarded-For, else everyone is one.
 ALLAUTH_TRUSTED_PROXY_COUNT = 1 if SECURE_PROXY_SSL_HEADER else 0
-SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", default=False)
+# On behind a proxy, which says what was https; without one TLS would have to end elsewhere anyway.
+SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", default=SECURE_PROXY_SSL_HEADER is not None)
 SECURE_HSTS_SECONDS = env.int("SECURE_HSTS_SECONDS", default=0 if PAYDESK_LOCAL else 31_536_000)
+# A business's host may be its own domain: what is below it, or in a browser's own list, is the business's to decide.
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
+LANGUAGE_COOKIE_SECURE = not PAYDESK_LOCAL
+LANGUAGE_COOKIE_SAMESITE = "Lax"
 X_FRAME_OPTIONS = "DENY"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1_048_576  # bytes: no page of ours takes more; Stripe's events stay far below
 CONTENT_SECURITY_POLICY = {

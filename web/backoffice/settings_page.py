@@ -279,7 +279,7 @@ def _safety(request: MemberRequest, settings: PaymentSettings) -> dict[str, str]
     """Return who needs a second factor and above what is confirmed, in words: for who may not change it yet."""
     limit = settings.refund_limit_minor
     return {
-        "safety_who": Business.SecondFactor(request.business.second_factor).label,
+        "safety_who": str(Business.SecondFactor(request.business.second_factor).label),
         "safety_limit": "" if limit is None else money(Money(limit, request.business.currency)),
     }
 

@@ -178,6 +178,14 @@ class CredentialField(forms.JSONField):
         except ValueError as error:
             raise forms.ValidationError(self.error_messages["invalid"], code="invalid") from error
 
+    def bound_data(self, data: Any, initial: Any) -> Any:
+        """Show nothing again: what a device said is good once."""
+        return None
+
+    def prepare_value(self, value: Any) -> str:
+        """Draw an empty field; the page's script fills it."""
+        return ""
+
 
 class _Passkey(forms.Form):
     """What a browser says of a passkey. Whatever else is sent in its place is a wrong code, not an error of ours."""

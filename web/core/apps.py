@@ -15,7 +15,6 @@ class CoreConfig(AppConfig):
         reporting.start()
         post_migrate.connect(groups.create_groups, sender=self, dispatch_uid="create_groups")
         user_logged_in.connect(sessions.begin_anew, dispatch_uid="begin_anew")
-        mfa_signals.authenticator_added.connect(second_factor.note_added, dispatch_uid="note_added")
         mfa_signals.authenticator_removed.connect(second_factor.note_removed, dispatch_uid="note_removed")
         for sender in (models.Business, models.BusinessHost):
             post_save.connect(tenancy.forget_hosts, sender=sender, dispatch_uid="forget_hosts")

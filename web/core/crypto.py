@@ -1,7 +1,7 @@
 """Sealing what must not be read from a copy of the database: Stripe keys, webhook secrets, client secrets.
 
-`FIELD_ENCRYPTION_KEYS` holds Fernet keys, newest first. The first seals; all of them open, so a key is
-rotated by putting a new one in front and sealing everything again.
+`FIELD_ENCRYPTION_KEYS` holds Fernet keys. The first seals; all of them open. How one is exchanged while processes
+of both kinds run: docs/backoffice.md.
 """
 
 from __future__ import annotations

@@ -69,10 +69,9 @@ def way_to_prove(request: HttpRequest, back: str) -> str:
     return f"{reverse(name)}?{urlencode({'next': back})}"
 
 
-def note_added(request: HttpRequest, user: Any, authenticator: Authenticator, **_more: object) -> None:
-    """Count setting a factor up as showing it: a signal receiver (see apps.py)."""
-    if authenticator.type in FACTORS:
-        record_authentication(request, user, "mfa", id=authenticator.pk, type=authenticator.type)
+def note_set_up(request: HttpRequest, kind: Authenticator.Type) -> None:
+    """Count setting a factor up as showing it."""
+    record_authentication(request, cast(Any, request.user), "mfa", type=kind)
 
 
 def note_removed(request: HttpRequest, user: Any, **_more: object) -> None:

@@ -129,6 +129,32 @@ def undone() -> Iterator[None]:
         transaction.set_rollback(True)
 
 
+INLINE = re.compile(
+    r"""<script(?![^>]*(?:\ssrc=|application/json))|<style|\sstyle=|\son[a-z]+=["']|javascript:""",
+    re.IGNORECASE,
+)
+
+
+def unsafe(response: HttpResponse) -> str:
+    """Return what a page has that its policy would have to allow, or what its policy allows too much; else nothing."""
+    if not response.headers.get("Content-Type", "").startswith("text/html"):
+        return ""
+    policy = response.headers.get("Content-Security-Policy", "")
+    if (
+        not policy
+        or "unsafe" in policy
+        or "object-src 'none'" not in policy
+        or "base-uri 'none'" not in policy
+    ):
+        return f"policy {policy!r}"
+    if "frame-ancestors 'none'" not in policy or response.headers.get("X-Frame-Options") != "DENY":
+        return "it may be framed"
+    if response.headers.get("X-Content-Type-Options") != "nosniff":
+        return "its type may be guessed"
+    found = INLINE.search(response.content.decode())
+    return f"inline: {response.content.decode()[found.start() : found.start() + 60]!r}" if found else ""
+
+
 def brief(response: HttpResponse) -> str:
     """Return the answer in a line, for a test's message."""
     if response.status_code in (301, 302):

@@ -21,6 +21,7 @@ from tests.integration.access.asking import (
     send,
     swapped,
     undone,
+    unsafe,
     who_may,
 )
 from tests.integration.access.judge import changes, writes
@@ -65,7 +66,7 @@ def test_every_address_has_a_row() -> None:
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.method}-{row.name}")
 def test_who_may_what(world: World, row: Row) -> None:
-    """Each person gets the answer of the table; who is refused has changed nothing."""
+    """Each person gets the answer of the table, on a page that needs no inline code; who is refused changed nothing."""
     wrong: list[str] = []
     with undone():
         asked = row.ask(world.mine)
@@ -78,6 +79,8 @@ def test_who_may_what(world: World, row: Row) -> None:
                 list(getattr(response, "streaming_content", []))
             if response.status_code != expected:
                 wrong.append(f"{role}: {brief(response)}, not {expected}")
+            if not response.streaming and (fault := unsafe(response)):
+                wrong.append(f"{role}: {fault}")
             if refused == 302 and role in SIGNED_OUT and role not in row.but and not is_sign_in(response):
                 wrong.append(f"{role}: {brief(response)}, not to the sign-in")
             if changed and (refused is not None or response.status_code >= 400):

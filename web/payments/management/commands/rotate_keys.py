@@ -1,7 +1,9 @@
 """`manage.py rotate_keys`: seal every secret of the database with the newest key of FIELD_ENCRYPTION_KEYS.
 
-Put a new key in front of the list, restart everything, run this, and only then take the old key away. Safe to run
-again, at once with itself, and while the site sells: a row that changes meanwhile was sealed with the newest key.
+Put a new key behind the old one and restart everything; then in front of it, and restart; run this; and only then
+take the old key away. Straight to the front would leave processes that have not restarted yet with secrets that they
+cannot open. Safe to run again, at once with itself, and while the site sells: a row that changes meanwhile was sealed
+with the newest key.
 """
 
 from __future__ import annotations
