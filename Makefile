@@ -14,7 +14,7 @@ COMPILE = $(UV) pip compile pyproject.toml --universal --python-version 3.11 --g
 	--no-emit-index-url --no-emit-find-links -q --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-once test test-unit chaos faults faults-rabbitmq drill guards check lint types contracts migrations format messages reference lock screenshots compose-check clean
+.PHONY: help setup demo demo-once test test-unit chaos faults faults-rabbitmq drill doctor fuzz guards check lint types contracts migrations format messages reference licences audit lock screenshots compose-check clean
 MAKEFLAGS += --no-print-directory
 
 help: ## list what can be done
@@ -49,6 +49,12 @@ faults-rabbitmq: setup ## processes die and are replaced with RabbitMQ as the br
 drill: setup ## start everything, then lose the broker and kill every worker under load
 	@env -u DJANGO_SETTINGS_MODULE $(IN)/python -m pytest tests/faults/test_drills.py -s $(ARGS)
 
+doctor: setup ## what is wrong with the installation of this environment's settings, and how to mend it
+	@$(IN)/python manage.py doctor $(ARGS)
+
+fuzz: setup ## a million bodies for the webhook address, in an hour at most; PAYDESK_FUZZ_SEED, _BODIES, _SECONDS
+	@env -u DJANGO_SETTINGS_MODULE PAYDESK_FUZZ=long $(IN)/python -m pytest tests/integration/webhooks/test_fuzz.py -s $(ARGS)
+
 guards: setup ## break each guard in a copy of the sources and see its test fail
 	@$(IN)/python -m tests.faults.break_guards $(ARGS)
 
@@ -76,6 +82,12 @@ messages: setup ## extract what people read for translation, and compile the cat
 
 reference: setup ## write docs/settings.md and docs/metrics.md from the sources
 	@$(IN)/python -m stack.reference
+
+licences: setup ## write docs/licences.md from the metadata of what is locked
+	@$(IN)/python -m stack.licences
+
+audit: setup ## is anything of the locks known to be vulnerable? 3: nobody could be asked
+	@$(IN)/python -m stack.audit
 
 lock: $(UV) ## resolve the dependencies again
 	@$(COMPILE) --extra sandbox --extra telemetry -o requirements.lock
