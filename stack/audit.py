@@ -12,6 +12,7 @@ import sys
 import tempfile
 import venv
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 HOME = ROOT / ".paydesk" / "audit"
@@ -58,15 +59,13 @@ def examine(lock: Path) -> list[str] | None:
     return advisories(said)
 
 
-def advisories(said: dict[str, list[dict[str, object]]]) -> list[str] | None:
+def advisories(said: dict[str, Any]) -> list[str] | None:
     """Read pip-audit's answer. A package that was skipped was not looked at: then the answer is none."""
     lines = []
     for package in said["dependencies"]:
         if "skip_reason" in package:
             return None
-        vulnerabilities = package.get("vulns") or []
-        assert isinstance(vulnerabilities, list)
-        for one in vulnerabilities:
+        for one in package.get("vulns") or []:
             mended = ", ".join(one.get("fix_versions") or []) or "nothing yet"
             lines.append(f"{package['name']} {package['version']}: {one['id']}, mended in {mended}")
     return lines

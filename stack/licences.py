@@ -57,15 +57,15 @@ def licence_of(name: str) -> str | None:
         about = metadata.metadata(name)
     except metadata.PackageNotFoundError:
         return None
-    if expression := about.get("License-Expression"):
-        return str(expression)
+    if expressions := about.get_all("License-Expression"):
+        return str(expressions[0])
     found = [
         line.rpartition(" :: ")[2]
         for line in about.get_all("Classifier") or []
         if line.startswith("License :: ")
     ]
     found = [one for one in found if one != "OSI Approved"]
-    text = str(about.get("License") or "").strip()
+    text = str((about.get_all("License") or [""])[0]).strip()
     text = text if text and "\n" not in text and len(text) < 60 else "see its licence file"
     said = " or ".join(sorted(found)) or text
     return SHORT.get(said, said)
