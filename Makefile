@@ -14,7 +14,7 @@ COMPILE = $(UV) pip compile pyproject.toml --universal --python-version 3.11 --g
 	--no-emit-index-url --no-emit-find-links -q --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-once test test-unit chaos faults faults-rabbitmq drill doctor fuzz guards check lint types contracts migrations format messages reference licences audit lock screenshots compose-check clean
+.PHONY: help setup demo demo-once test test-unit chaos faults faults-rabbitmq alerts-check drill doctor fuzz guards check lint types contracts migrations format messages reference licences audit lock screenshots compose-check clean
 MAKEFLAGS += --no-print-directory
 
 help: ## list what can be done
@@ -54,6 +54,9 @@ doctor: setup ## what is wrong with the installation of this environment's setti
 
 fuzz: setup ## a million bodies for the webhook address, in an hour at most; PAYDESK_FUZZ_SEED, _BODIES, _SECONDS
 	@env -u DJANGO_SETTINGS_MODULE PAYDESK_FUZZ=long $(IN)/python -m pytest tests/integration/webhooks/test_fuzz.py -s $(ARGS)
+
+alerts-check: setup ## make every alert fire on a running stack and follow its runbook (apt-get install prometheus); ARGS="-k Stripe"
+	@$(IN)/python -m stack.alerts $(ARGS)
 
 guards: setup ## break each guard in a copy of the sources and see its test fail
 	@$(IN)/python -m tests.faults.break_guards $(ARGS)

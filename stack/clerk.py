@@ -133,6 +133,14 @@ class Clerk:
 
     # --- plumbing ---------------------------------------------------------------------------------------
 
+    def page(self, path: str) -> str:
+        """Open a page and return it."""
+        return self._send("GET", path).text
+
+    def post(self, path: str, fields: dict[str, str]) -> None:
+        """Send a form of a page, with the token that stands in it."""
+        self._send("POST", path, data=fields)
+
     @staticmethod
     def _token(page: str) -> dict[str, str]:
         found = _CSRF.search(page)

@@ -109,6 +109,8 @@ class _Part:
         self.log_offset = self.log.stat().st_size if self.log.exists() else 0
         if self.life_sign is not None:
             self.life_sign.unlink(missing_ok=True)
+        if folder := self.env.get("METRICS_DIR"):  # as a container's own /tmp: counted anew
+            shutil.rmtree(folder, ignore_errors=True)
         self.starts += 1
         self.started_at = time.monotonic()
         self.start_again_at = None
@@ -139,7 +141,8 @@ class Stack:
 
     `workers` tells how many of each kind; `env` adds to or overrides the variables of every part; `say` takes
     lines of progress (default: print them). `DATABASE_URL`, `REDIS_URL` and `CELERY_BROKER_URL` are used when
-    the environment has them, otherwise servers are started. With `restarts=False` what ends stays down.
+    the environment has them, otherwise servers are started. With `restarts=False` what ends stays down. With
+    `shows_metrics=True` each worker, and beat, shows its metrics at the port that `metrics_ports` names.
     """
 
     def __init__(
@@ -150,6 +153,7 @@ class Stack:
         beat: bool = True,
         env: Mapping[str, str] | None = None,
         restarts: bool = True,
+        shows_metrics: bool = False,
         say: Callable[[str], None] | None = None,
     ) -> None:
         self._worker_counts: dict[WorkerKind, int] = (
@@ -159,6 +163,8 @@ class Stack:
         self._with_beat = beat
         self._extra_env = dict(env or {})
         self._restarts = restarts
+        self._shows_metrics = shows_metrics
+        self.metrics_ports: dict[str, int] = {}
         self._say = say or (lambda line: print(line, flush=True))
         self._guard = threading.RLock()  # parts and servers change under it
         self._ending = threading.Event()
@@ -418,6 +424,11 @@ class Stack:
             env = self.env | {"PROCESS_NAME": name, "PROBE_DIR": str(own)}
             if pool:
                 env["DATABASE_POOL_SIZE"] = str(pool)
+            if self._shows_metrics and name != "sandbox":
+                env["METRICS_DIR"] = str(own / "metrics")
+            if self._shows_metrics and life_sign:
+                self.metrics_ports[name] = self._open.enter_context(reserved_port())
+                env["METRICS_PORT"] = str(self.metrics_ports[name])
             self._parts[name] = _Part(
                 name,
                 [python, "-m", *command],

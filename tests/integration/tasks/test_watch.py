@@ -34,6 +34,7 @@ from web.payments.models import (
 )
 from web.payments.operations import attempts, backfill, backlog, drift, inbox
 from web.payments.queries import drift as differences
+from web.payments.queries import standing
 from web.payments.states import PaymentState
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -260,6 +261,11 @@ def test_paid_at_stripe_and_not_settled_here_is_healed_by_a_read(at: AtStripe) -
     out = StringIO()
     call_command("drift", str(at.shop.business.business_id), stdout=out)
     assert f"{payment.intent_id}" in out.getvalue()
+    number = str(Drift.objects.get().id)
+    call_command("drift", note=(number, "asked the owner"), stdout=out)
+    assert [one.number for one in standing.drift()] == [1]
+    call_command("drift", accept=(number, "the owner knows"), stdout=out)
+    assert standing.drift() == []  # it alerts no more
     run("read_intent")
     payment.refresh_from_db()
     assert payment.state == PaymentState.SUCCEEDED

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 from django.conf import settings
-from django.db import connections
+from django.db import OperationalError, connections
 
 from stack.reference import ROOT
 from web.payments.queries import replica
@@ -46,6 +46,25 @@ def test_reports_ask_the_replica_where_there_is_one(monkeypatch: pytest.MonkeyPa
     assert replica.alias() == "default"
     monkeypatch.setitem(connections.settings, "replica", {})
     assert replica.alias() == "replica"
+
+
+def test_reports_ask_the_one_database_while_the_replica_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(connections.settings, "replica", dict(connections.settings["default"]))
+    monkeypatch.setattr(replica, "_asked_again_at", 0.0)
+    now = 1_000.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    asked: list[str] = []
+
+    def sums(alias: str) -> str:
+        asked.append(alias)
+        if alias == "replica" and len(asked) < 4:
+            raise OperationalError
+        return alias
+
+    assert [replica.read(sums), replica.read(sums)] == ["default", "default"]
+    assert asked == ["replica", "default", "default"]  # not asked again at once: a page would wait for it
+    now += replica.AWAY_SECONDS
+    assert replica.read(sums) == "replica"
 
 
 def test_a_replica_has_the_sessions_rules_and_an_address_of_its_own() -> None:

@@ -95,10 +95,8 @@ def payout(business: Business, payout_id: str) -> Summary | None:
 
 
 def _summaries(rows: Sequence[Payout]) -> list[Summary]:
-    sums = {
-        row["payout_id"]: row
-        for row in BalanceEntry.objects.using(replica.alias())
-        .filter(payout_id__in=[row.id for row in rows])
+    asked = (
+        BalanceEntry.objects.filter(payout_id__in=[row.id for row in rows])
         .exclude(kind="payout")
         .values("payout_id")
         .annotate(
@@ -109,7 +107,8 @@ def _summaries(rows: Sequence[Payout]) -> list[Summary]:
             unmatched=Count("id", filter=_unmatched()),
         )
         .order_by()
-    }
+    )
+    sums = {row["payout_id"]: row for row in replica.read(lambda alias: list(asked.using(alias)))}
     nothing = {"count": 0, "gross": 0, "fees": 0, "net": 0, "unmatched": 0}
     summaries = []
     for row in rows:
@@ -172,13 +171,14 @@ def unknown(business: Business) -> list[BalanceEntry]:
 
 def every_line(business: Business, payout_id: str = "") -> Iterator[Line]:
     """Yield every balance transaction of the business (or of one payout), newest first, a batch at a time."""
-    rows = BalanceEntry.objects.using(replica.alias()).filter(account__business=business)
+    rows = BalanceEntry.objects.filter(account__business=business)
     if payout_id:
         rows = rows.filter(payout__payout_id=payout_id)
     last: int | None = None
     while True:
         asked = rows if last is None else rows.filter(id__lt=last)
-        batch = list(_with_ours(asked).order_by("-id")[:EXPORT_BATCH])
+        batch_of = _with_ours(asked).order_by("-id")
+        batch = replica.read(lambda alias, rows=batch_of: list(rows.using(alias)[:EXPORT_BATCH]))  # type: ignore[misc]
         yield from (_line(entry) for entry in batch)
         if len(batch) < EXPORT_BATCH:
             return

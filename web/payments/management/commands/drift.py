@@ -25,6 +25,12 @@ class Command(BaseCommand):
         parser.add_argument("--check", action="store_true", help="compare now")
         parser.add_argument("--days", type=int, help="with --check: again from so many days ago")
         parser.add_argument("--note", nargs=2, metavar=("ID", "TEXT"), help="keep what was found out")
+        parser.add_argument(
+            "--accept",
+            nargs=2,
+            metavar=("ID", "TEXT"),
+            help="keep it, and let the difference be: it alerts no more",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         business = None
@@ -32,9 +38,12 @@ class Command(BaseCommand):
             business = Business.objects.filter(business_id=options["business_id"]).first()
             if business is None:
                 raise CommandError(f"There is no business {options['business_id']}.")
-        if options["note"]:
-            number, text = options["note"]
-            accepts = Drift.objects.filter(id=int(number), accepted_at__isnull=False).exists()
+        if options["note"] or options["accept"]:
+            number, text = options["note"] or options["accept"]
+            accepts = (
+                bool(options["accept"])
+                or Drift.objects.filter(id=int(number), accepted_at__isnull=False).exists()
+            )
             operations.decide(
                 drift_id=int(number), note=text, accepts=accepts, actor=audit.COMMAND, now=timezone.now()
             )
