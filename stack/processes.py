@@ -47,7 +47,7 @@ WorkerKind = Literal["stripe", "mail", "ledger"]
 # What a kind of worker serves, and how: threads wait for Stripe cheaply, processes use both cores.
 QUEUES: dict[WorkerKind, tuple[str, ...]] = {
     "stripe": ("intents", "terminal", "refunds", "reconcile"),
-    "mail": ("receipts",),
+    "mail": ("receipts", "outgoing"),
     "ledger": ("webhooks", "orders", "maintenance"),
 }
 POOLS: dict[WorkerKind, tuple[str, ...]] = {

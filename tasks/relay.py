@@ -47,6 +47,7 @@ class Room:
     def __init__(self) -> None:
         self.threads = 0  # of the worker's pool; 0: not known, then nothing is kept free
         self._busy = 0
+        self._outgoing = 0
         self._lock = threading.Lock()
 
     @contextlib.contextmanager
@@ -61,6 +62,26 @@ class Room:
         finally:
             with self._lock:
                 self._busy -= 1
+
+    @contextlib.contextmanager
+    def beside(self, queue: str) -> Iterator[bool]:
+        """Yield whether a thread may serve a queue that shares its threads: servers of businesses, however many of
+        them hang, never hold more than half, and the mail has the others."""
+        if queue != Queue.OUTGOING:
+            yield True
+            return
+        with self._lock:
+            is_free = self.threads == 0 or self._outgoing < self.half
+            self._outgoing += is_free
+        try:
+            yield is_free
+        finally:
+            with self._lock:
+                self._outgoing -= is_free
+
+    @property
+    def half(self) -> int:
+        return max(self.threads // 2, 1)
 
 
 room = Room()
@@ -89,7 +110,11 @@ def drain(*, queue: str, **_: object) -> None:
         ):
             return  # what is no job is not claimed: events, and looks at readers
         applied = _drain_inbox() if queue == Queue.WEBHOOKS else 0
-        with room.taken() as cap:
+        with room.beside(queue) as is_free, room.taken() as cap:
+            if not is_free:
+                return  # whoever holds the others goes on when they are done; the tick rings besides
+            if queue == Queue.OUTGOING and room.threads:
+                cap = max(room.half // 2, 1)  # of these, a business has half
             if queue == Queue.TERMINAL:  # it asks Stripe, too: a thread that hangs there is one that is taken
                 applied = _look_at_readers()
             claimed = _claim_and_run(queue, cap)

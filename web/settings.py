@@ -84,6 +84,10 @@ STRIPE_CALLS_PER_SECOND_AND_ENDPOINT = env.int("STRIPE_CALLS_PER_SECOND_AND_ENDP
 # leaves room for the others (more on that: docs/decisions, the one on accounts that hang).
 JOBS_IN_FLIGHT_PER_BUSINESS = env.int("JOBS_IN_FLIGHT_PER_BUSINESS", default=6)
 
+# --- programs of businesses ------------------------------------------------------------------------------
+# Calls of the JSON API in a minute, for each token.
+API_CALLS_PER_MINUTE = env.int("API_CALLS_PER_MINUTE", default=600)
+
 # --- the application --------------------------------------------------------------------------------
 INSTALLED_APPS = [
     "django.contrib.auth",
@@ -105,6 +109,7 @@ INSTALLED_APPS = [
     "web.checkout",
     "web.backoffice",
     "web.webhooks",
+    "web.api",
     "web.ops",
     "workers",  # for its commands; it imports Celery only when one of them runs
 ]

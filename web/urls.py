@@ -14,6 +14,7 @@ urlpatterns = [
     path(
         "ops/", include("web.ops.urls")
     ),  # the installation's own, whatever prefix its businesses' pages have
+    path("api/", include("web.api.urls")),  # programs keep their addresses, whatever the prefix
     path(settings.PAYMENT_URL_PREFIX, include("web.payment_urls")),
 ]
 

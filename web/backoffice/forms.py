@@ -337,3 +337,42 @@ class ErasureForm(forms.Form):
         if "email" in cleaned and "confirmed" in cleaned and cleaned["email"] != cleaned["confirmed"]:
             self.add_error("confirmed", _("This is another address."))
         return cleaned
+
+
+class TokenForm(forms.Form):
+    """A token of the API: what it is for, what it may do, and for how long."""
+
+    name = forms.CharField(label=_("What uses it"), max_length=60)
+    scopes = forms.MultipleChoiceField(
+        label=_("What it may do"),
+        widget=forms.CheckboxSelectMultiple,
+        help_text=_("No more than you may do yourself."),
+    )
+    days = forms.TypedChoiceField(
+        label=_("Valid for"),
+        coerce=int,
+        choices=[(90, _("90 days")), (365, _("A year")), (0, _("Until it is revoked"))],
+    )
+
+    def __init__(self, *args: Any, allowed: Collection[str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["scopes"].choices = [  # type: ignore[attr-defined]
+            (value, label) for value, label in ApiToken.Scope.choices if value in allowed
+        ]
+
+
+class EndpointForm(forms.Form):
+    """An address that is told what happens."""
+
+    url = forms.CharField(
+        label=_("Address"),
+        max_length=500,
+        widget=forms.URLInput(
+            attrs={"placeholder": "https://shop.example/paydesk", "autocomplete": "off", "spellcheck": "false"}
+        ),
+    )
+    events = forms.MultipleChoiceField(
+        label=_("What it is told"),
+        widget=forms.CheckboxSelectMultiple,
+        choices=[choice for choice in OutgoingEvent.Kind.choices if choice[0] != OutgoingEvent.Kind.PING],
+    )

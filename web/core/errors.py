@@ -17,6 +17,36 @@ def wants_json(request: HttpRequest) -> bool:
     return request.get_preferred_type(["text/html", "application/json"]) == "application/json"
 
 
+def is_api(request: HttpRequest) -> bool:
+    """Say whether the API was asked: its errors are problem+json, whatever the client prefers."""
+    return request.path_info.startswith("/api/")
+
+
+def problem_json(
+    *,
+    status: int,
+    code: str,
+    message: str,
+    next_step: str = "",
+    money_moved: bool | None = False,
+    **details: object,
+) -> JsonResponse:
+    """Build an error of the API (RFC 9457). Its type leads to where it is described."""
+    facts: dict[str, object] = {
+        **details,
+        "type": f"/api/#problem-{code}",
+        "title": message,
+        "status": status,
+        "detail": f"{message} {next_step}".strip(),
+        "code": code,
+        "money_moved": money_moved,
+        "next": next_step,
+    }
+    response = JsonResponse(facts, status=status, content_type="application/problem+json")
+    response["Cache-Control"] = "no-store"
+    return response
+
+
 def json_error(
     *, status: int, code: str, message: str, next_step: str = "", money_moved: bool | None = False
 ) -> JsonResponse:
@@ -38,10 +68,9 @@ def problem(
     template: str = "errors/problem.html",
 ) -> HttpResponse:
     """Answer with an error in the form that the client prefers; views may use it for their own errors."""
-    if wants_json(request):
-        return json_error(
-            status=status, code=code, message=message, next_step=next_step, money_moved=money_moved
-        )
+    if is_api(request) or wants_json(request):
+        form = problem_json if is_api(request) else json_error
+        return form(status=status, code=code, message=message, next_step=next_step, money_moved=money_moved)
     context = {"status": status, "message": message, "next_step": next_step, "money_moved": money_moved}
     return render(request, template, context, status=status)
 
@@ -140,8 +169,9 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
     A change may have been committed before the failure, so whether money moved is not known here.
     """
-    if wants_json(request):
-        return json_error(
+    if is_api(request) or wants_json(request):
+        form = problem_json if is_api(request) else json_error
+        return form(
             status=500,
             code="server_error",
             message="Something went wrong on our side.",

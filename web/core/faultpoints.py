@@ -24,6 +24,7 @@ ORDER_MADE = "order-made"  # the order is written; its transaction is open
 PAYMENT_REQUESTED = "payment-requested"  # committed; the page has no answer yet
 EVENT_STORED = "event-stored"  # committed; no bell has rung, Stripe has no answer
 JOB_CLAIMED = "job-claimed"  # leased; nothing was done
+API_DONE = "api-done"  # what a program asked for is written; its transaction is open
 RECEIPT_RENDERED = "receipt-rendered"  # kept; not sent
 RECEIPT_SENT = "receipt-sent"  # the mail has left; nothing says so
 

@@ -28,7 +28,7 @@ class Refusal(Exception):
     kind: ClassVar[Kind] = Kind.INVALID
     message: str | Promise = _("This cannot be done.")
     next_step: str | Promise = ""
-    money_moved: bool = False
+    money_moved: bool | None = False  # None: this request cannot know
 
     def __init__(self, message: str | Promise | None = None, **details: object) -> None:
         if message is not None:

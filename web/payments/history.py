@@ -42,6 +42,11 @@ STRIPE = "stripe"
 CUSTOMER = "customer"
 
 
+def program(token_id: int) -> str:
+    """Return how a program is named in the history: by the API token that it came with."""
+    return f"token {token_id}"
+
+
 def staff(profile_id: int) -> str:
     """Return how a member of staff is named in the history."""
     return f"staff {profile_id}"

@@ -32,13 +32,15 @@ class Queue:
     RECONCILE = "reconcile"
     ORDERS = "orders"
     RECEIPTS = "receipts"
+    OUTGOING = "outgoing"  # webhooks of ours, to programs of businesses
     MAINTENANCE = "maintenance"
 
 
 # What waits for somebody else's server is kept apart from what waits for the database, and the mail server
-# from Stripe: one that hangs must not hold up the others.
+# from Stripe: one that hangs must not hold up the others. Outgoing webhooks share the mail server's threads, and never
+# have more than half of them (tasks/relay.py).
 STRIPE_QUEUES = (Queue.INTENTS, Queue.TERMINAL, Queue.REFUNDS, Queue.RECONCILE)
-MAIL_QUEUES = (Queue.RECEIPTS,)
+MAIL_QUEUES = (Queue.RECEIPTS, Queue.OUTGOING)
 LEDGER_QUEUES = (Queue.WEBHOOKS, Queue.ORDERS, Queue.MAINTENANCE)
 QUEUES = STRIPE_QUEUES + MAIL_QUEUES + LEDGER_QUEUES
 
@@ -110,6 +112,7 @@ RESEND_RECEIPT = JobKind("resend_receipt", Queue.RECEIPTS, lease_seconds=60, arg
 SEND_REFUND_RECEIPT = JobKind(
     "send_refund_receipt", Queue.RECEIPTS, lease_seconds=60, arguments=("refund_id",)
 )
+DELIVER_EVENT = JobKind("deliver_event", Queue.OUTGOING, lease_seconds=60, arguments=("delivery_id",))
 
 CATALOGUE = {kind.name: kind for kind in list(globals().values()) if isinstance(kind, JobKind)}
 

@@ -1,5 +1,6 @@
 """The ledger's tables, one module each."""
 
+from web.payments.models.api import ApiRequest, ApiToken
 from web.payments.models.attempt import Attempt, Operation
 from web.payments.models.audit import AuditEntry
 from web.payments.models.balance import BalanceCursor, BalanceEntry, Payout
@@ -13,6 +14,7 @@ from web.payments.models.ledger import EntryKind, Ledger, LedgerBalance, LedgerE
 from web.payments.models.mail import ReceiptResend, RefundReceipt
 from web.payments.models.operating import OperatorAction, QueueMinute, QueuePause, StripeMinute, WorkerDrain
 from web.payments.models.order import Order, OrderLine, Receipt
+from web.payments.models.outgoing import OutgoingDelivery, OutgoingEndpoint, OutgoingEvent
 from web.payments.models.payment import HeldReason, Method, Payment, PaymentEvent
 from web.payments.models.profile_data import ProfilePaymentData
 from web.payments.models.reader import ConnectionToken, Reader, ReaderAction, StripeLocation
@@ -22,6 +24,8 @@ from web.payments.models.watch import Drift, DriftCursor, EventCursor, WorkerPul
 
 __all__ = [
     "LARGEST_QUANTITY",
+    "ApiRequest",
+    "ApiToken",
     "Attempt",
     "AuditEntry",
     "BalanceCursor",
@@ -52,6 +56,9 @@ __all__ = [
     "OperatorAction",
     "Order",
     "OrderLine",
+    "OutgoingDelivery",
+    "OutgoingEndpoint",
+    "OutgoingEvent",
     "Payment",
     "PaymentEvent",
     "PaymentSettings",

@@ -14,7 +14,7 @@ from django.conf import settings
 from django.db import IntegrityError, connection, transaction
 from django.db.models import F
 
-from web.payments.jobs import CATALOGUE, QUEUES, STRIPE_QUEUES, Lease
+from web.payments.jobs import CATALOGUE, QUEUES, STRIPE_QUEUES, Lease, Queue
 from web.payments.models import Job, QueuePause, WorkerDrain
 
 FIRST_RETRY_SECONDS = 1.0
@@ -135,12 +135,12 @@ def claim(
 ) -> list[Lease]:
     """Claim up to `limit` jobs of a queue, fairly between businesses, expired leases first.
 
-    On queues that wait on Stripe a business has a cap in flight, so that one account that hangs cannot
-    take every thread; a worker that is nearly full passes a smaller one. Claims of such a queue take turns,
-    or several at once would each see room. Nothing is claimed of a queue that somebody paused, nor for a worker
+    On queues that wait on Stripe, or on a business's own server, a business has a cap in flight, so that one that
+    hangs cannot take every thread; a worker that is nearly full passes a smaller one. Claims of such a queue take
+    turns, or several at once would each see room. Nothing is claimed of a queue that somebody paused, nor for a worker
     (`served_by`, as Celery names it) that was told to take no more.
     """
-    is_capped = queue in STRIPE_QUEUES
+    is_capped = queue in (*STRIPE_QUEUES, Queue.OUTGOING)
     if not is_capped:
         cap = _NO_CAP
     elif cap is None:

@@ -11,7 +11,9 @@ import datetime
 from django.db import transaction
 
 from web.payments import history, locks
-from web.payments.models import Dispute, Payment
+from web.payments.described import dispute_facts
+from web.payments.models import Dispute, Order, OutgoingEvent, Payment
+from web.payments.operations import outgoing
 from web.payments.snapshots import DisputeSnapshot
 
 
@@ -32,7 +34,7 @@ def settle(
     found = find(account_id=account_id, snapshot=snapshot)
     if found is None:
         return None
-    _sale, payment = locks.sale_of_payment(found.id)
+    sale, payment = locks.sale_of_payment(found.id)
     dispute = Dispute.objects.filter(
         account_id=account_id, stripe_dispute_id=snapshot.stripe_dispute_id
     ).first()
@@ -50,9 +52,14 @@ def settle(
     dispute.status, dispute.is_refundable = snapshot.status, snapshot.is_refundable
     dispute.evidence_due_at = snapshot.evidence_due_at
     dispute.snapshot_at = max(dispute.snapshot_at, snapshot.occurred_at)
-    if snapshot.status not in Dispute.OPEN and dispute.closed_at is None and _is_known(snapshot.status):
+    was_closed = dispute.closed_at is not None
+    if snapshot.status not in Dispute.OPEN and not was_closed and _is_known(snapshot.status):
         dispute.closed_at = snapshot.occurred_at
     dispute.save()
+    if not before:
+        _announce(OutgoingEvent.Kind.PAYMENT_DISPUTED, dispute, payment, sale.order, now=now)
+    if dispute.closed_at is not None and not was_closed:
+        _announce(OutgoingEvent.Kind.DISPUTE_CLOSED, dispute, payment, sale.order, now=now)
     if before != dispute.status:
         history.record(
             history.DISPUTE_CHANGED if before else history.DISPUTE_OPENED,
@@ -70,6 +77,23 @@ def settle(
             },
         )
     return payment
+
+
+def _announce(
+    kind: OutgoingEvent.Kind,
+    dispute: Dispute,
+    payment: Payment,
+    order: Order | None,
+    *,
+    now: datetime.datetime,
+) -> None:
+    outgoing.announce(
+        kind,
+        business_id=payment.business_id,
+        subject=order.number if order is not None else str(payment.public_id),
+        facts=lambda: {"dispute": dispute_facts(dispute, payment, order)},
+        now=now,
+    )
 
 
 def _open(payment: Payment, account_id: int, snapshot: DisputeSnapshot) -> Dispute:

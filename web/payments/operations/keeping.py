@@ -14,7 +14,17 @@ from dataclasses import dataclass
 from django.contrib.sessions.models import Session
 from django.db.models import Q, QuerySet
 
-from web.payments.models import Attempt, ConnectionToken, InboxEvent, Job, WebhookSecret, WorkerPulse
+from web.payments.models import (
+    ApiRequest,
+    Attempt,
+    ConnectionToken,
+    InboxEvent,
+    Job,
+    OutgoingDelivery,
+    OutgoingEvent,
+    WebhookSecret,
+    WorkerPulse,
+)
 from web.payments.states import FINAL, LIVE, OPEN_ATTEMPT
 
 BATCH = 1000
@@ -72,6 +82,15 @@ def _tokens(before: datetime.datetime) -> QuerySet[ConnectionToken]:
     return ConnectionToken.objects.filter(created_at__lt=before).order_by("created_at")
 
 
+def _keys(before: datetime.datetime) -> QuerySet[ApiRequest]:
+    return ApiRequest.objects.filter(created_at__lt=before).order_by("created_at")
+
+
+def _told(before: datetime.datetime) -> QuerySet[OutgoingEvent]:
+    rows = OutgoingEvent.objects.filter(created_at__lt=before)
+    return rows.exclude(deliveries__state=OutgoingDelivery.State.WAITING).order_by("created_at")
+
+
 def _sessions(before: datetime.datetime) -> QuerySet[Session]:
     return Session.objects.filter(expire_date__lt=before).order_by("expire_date")
 
@@ -102,6 +121,14 @@ ALL = (
     Kept("pulses", 1, "of workers that are gone", _pulses, _delete),
     Kept("secrets", 30, "webhook secrets that have expired", _secrets, _delete),
     Kept("tokens", 1, "of readers that connected", _tokens, _delete),
+    Kept(
+        "keys",
+        3,
+        "Idempotency-Keys of the API; whoever repeats a request does so within a day",
+        _keys,
+        _delete,
+    ),
+    Kept("outgoing", 30, "events told to programs of businesses; none that is on its way", _told, _delete),
     Kept("sessions", 0, "that have expired", _sessions, _delete),
 )
 

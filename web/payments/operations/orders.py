@@ -10,10 +10,11 @@ import datetime
 
 from web.core import faultpoints
 from web.payments import history
+from web.payments.described import order_facts
 from web.payments.jobs import SEND_RECEIPT, enqueue
 from web.payments.locks import Sale
-from web.payments.models import CartLine, Order, OrderLine, Refund
-from web.payments.operations import ledgers
+from web.payments.models import CartLine, Order, OrderLine, OutgoingEvent, Refund
+from web.payments.operations import ledgers, outgoing
 from web.payments.pricing import Quote
 from web.payments.states import REFUND_WITHOUT_MONEY
 
@@ -88,6 +89,13 @@ def make(sale: Sale, *, now: datetime.datetime, actor: str) -> Order:
         _take_back(sale, order, now=now, actor=actor)
     enqueue(
         SEND_RECEIPT, business_id=order.business_id, now=now, order_id=order.id, dedup_key=f"order:{order.id}"
+    )
+    outgoing.announce(
+        OutgoingEvent.Kind.ORDER_PAID,
+        business_id=order.business_id,
+        subject=order.number,
+        facts=lambda: {"order": order_facts(order)},
+        now=now,
     )
     faultpoints.reach(faultpoints.ORDER_MADE)
     return order

@@ -10,10 +10,11 @@ import datetime
 from django.db import transaction
 
 from web.payments import history, locks
+from web.payments.described import order_facts, refund_facts
 from web.payments.jobs import NOBODY_WAITS, PERSON_WAITS, READ_REFUND, SUBMIT_REFUND, JobKind, enqueue
 from web.payments.locks import Sale
-from web.payments.models import Payment, ReaderAction, Refund
-from web.payments.operations import lane, ledgers, receipts
+from web.payments.models import OutgoingEvent, Payment, ReaderAction, Refund
+from web.payments.operations import lane, ledgers, outgoing, receipts
 from web.payments.operations.payments import count_refunds, release
 from web.payments.states import REFUND_OPEN, REFUND_WITHOUT_MONEY, ActionState, RefundState, transition
 
@@ -47,8 +48,30 @@ def move(
         history.REFUND_MOVED, payment, refund, now=now, actor=actor, from_state=before, to_state=to, cause=cause,
         data=data,
     )  # fmt: skip
+    announce(sale, payment, refund, now=now)
     lane.follow_refund(payment, refund, now=now, actor=actor)
     release(sale, payment, now=now, actor=actor)
+
+
+def announce(sale: Sale, payment: Payment, refund: Refund, *, now: datetime.datetime) -> None:
+    """Tell the business's programs of a refund that has come to its end, with the money or without."""
+    if refund.state == RefundState.SUCCEEDED and sale.order is not None:
+        kind = OutgoingEvent.Kind.ORDER_REFUNDED
+    elif refund.state == RefundState.FAILED:
+        kind = OutgoingEvent.Kind.REFUND_FAILED
+    else:
+        return
+    order = sale.order
+    outgoing.announce(
+        kind,
+        business_id=payment.business_id,
+        subject=order.number if order is not None else str(refund.public_id),
+        facts=lambda: {
+            "refund": refund_facts(refund, payment, order),
+            "order": order_facts(order) if order is not None else None,
+        },
+        now=now,
+    )
 
 
 def call_off(

@@ -15,7 +15,7 @@ from web.payments.locks import Sale
 from web.payments.models import Operation, Payment, Refund
 from web.payments.operations import attempts, ledgers, receipts
 from web.payments.operations.payments import count_refunds, release
-from web.payments.operations.refund_moves import move, next_check, tell
+from web.payments.operations.refund_moves import announce, move, next_check, tell
 from web.payments.snapshots import RefundedSoFar, RefundSnapshot
 from web.payments.states import (
     REFUND_EDGES,
@@ -130,6 +130,7 @@ def _import(
         history.REFUND_IMPORTED, payment, refund, now=now, actor=actor, to_state=refund.state,
         data={"stripe": snapshot.stripe_refund_id, "beyond": payment.refunded_beyond_minor or None},
     )  # fmt: skip
+    announce(sale, payment, refund, now=now)
     release(sale, payment, now=now, actor=actor)
     if refund.state not in REFUND_WITHOUT_MONEY and sale.order is not None and sale.is_all_given_back:
         ledgers.take_back(order=sale.order, refund=refund, now=now, actor=actor, is_told=True)

@@ -183,6 +183,7 @@ def request(
     expected: Money | None = None,
     units: int | None = None,
     reader_id: uuid.UUID | None = None,
+    actor: str = "",
 ) -> Asked:
     """Ask for a sale's money, or a part of it, to be given back. The same form again finds what it made.
 
@@ -190,7 +191,8 @@ def request(
     its payments in a said order (refund_shares.py); `payment_id` names one instead, and has to where the
     payment is held or belongs to no order. `expected` is what a page showed;
     `units` is how many service credits are given, where they are the destination; `reader_id` where the card is
-    held to, if it has to be there. Who may ask is the view's to check.
+    held to, if it has to be there; `actor` where a program asks for them. Who may ask is the
+    view's to check.
     """
     reason = reason.strip()[:LONGEST_REASON]
     if not reason:
@@ -210,7 +212,7 @@ def request(
     if destination == Refund.Destination.CREDITS and (len(portions) != 1 or not units or units < 1):
         raise DestinationNotPossible
     is_last = _sum(portions) == _left(sale, portions)
-    actor = history.WORKER if staff is None else history.staff(staff.id)
+    actor = actor or (history.WORKER if staff is None else history.staff(staff.id))
     reader = None if reader_id is None else reader_of(business, reader_id)
     refunds = [
         _reserve(
