@@ -70,11 +70,6 @@ class KeyMissing(ApiRefusal):
     next_step = _("Nothing was done. Send a key of your own, and the same one when you repeat the request.")
 
 
-class NotPossibleByProgram(ApiRefusal):
-    code, status = "not_possible_by_program", 409
-    message = _("This cannot be done by a program.")
-
-
 def status_of(refusal: Refusal) -> int:
     """Return the HTTP status of a refusal."""
     if isinstance(refusal, ApiRefusal):

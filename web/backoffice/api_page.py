@@ -137,7 +137,10 @@ def roll_secret(request: MemberRequest, endpoint_id: uuid.UUID) -> HttpResponse:
     """Replace the secret of an address; for a day both sign."""
     endpoint = _endpoint(request, endpoint_id)
     secret = outgoing.roll_secret(
-        endpoint=endpoint, hint=request.POST.get("hint", "")[:8], actor=_actor(request), now=timezone.now()
+        endpoint=endpoint,
+        hint=request.POST.get("hint", "")[:8].replace("\x00", ""),
+        actor=_actor(request),
+        now=timezone.now(),
     )
     if not secret:
         messages.info(request, _("The secret was replaced a moment ago; it was shown then."))

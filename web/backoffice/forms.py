@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from web.core.models import Business, Item, Location
-from web.payments.models import PaymentSettings, StripeAccount
+from web.payments.models import ApiToken, OutgoingEvent, PaymentSettings, StripeAccount
 from web.payments.money import Money, MoneyError
 from web.payments.templatetags.money import typed
 
@@ -368,7 +368,11 @@ class EndpointForm(forms.Form):
         label=_("Address"),
         max_length=500,
         widget=forms.URLInput(
-            attrs={"placeholder": "https://shop.example/paydesk", "autocomplete": "off", "spellcheck": "false"}
+            attrs={
+                "placeholder": "https://shop.example/paydesk",
+                "autocomplete": "off",
+                "spellcheck": "false",
+            }
         ),
     )
     events = forms.MultipleChoiceField(

@@ -65,10 +65,24 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("settings/api/tokens/<int:token_id>/revoke/", api_page.revoke_token, name="settings_token_revoke"),
     path("settings/api/webhooks/", api_page.add_endpoint, name="settings_endpoint_add"),
     path("settings/api/webhooks/<uuid:endpoint_id>/", api_page.change_endpoint, name="settings_endpoint"),
-    path("settings/api/webhooks/<uuid:endpoint_id>/secret/", api_page.roll_secret, name="settings_endpoint_secret"),
-    path("settings/api/webhooks/<uuid:endpoint_id>/remove/", api_page.remove_endpoint, name="settings_endpoint_remove"),
-    path("settings/api/webhooks/<uuid:endpoint_id>/test/", api_page.test_endpoint, name="settings_endpoint_test"),
-    path("settings/api/deliveries/<uuid:delivery_id>/resend/", api_page.resend, name="settings_delivery_resend"),
+    path(
+        "settings/api/webhooks/<uuid:endpoint_id>/secret/",
+        api_page.roll_secret,
+        name="settings_endpoint_secret",
+    ),
+    path(
+        "settings/api/webhooks/<uuid:endpoint_id>/remove/",
+        api_page.remove_endpoint,
+        name="settings_endpoint_remove",
+    ),
+    path(
+        "settings/api/webhooks/<uuid:endpoint_id>/test/",
+        api_page.test_endpoint,
+        name="settings_endpoint_test",
+    ),
+    path(
+        "settings/api/deliveries/<uuid:delivery_id>/resend/", api_page.resend, name="settings_delivery_resend"
+    ),
     path("settings/gateway/", settings_page.save_gateway, name="settings_gateway"),
     path("settings/charging/", settings_page.save_charging, name="settings_charging"),
     path("settings/fees/", settings_page.save_fees, name="settings_fees"),

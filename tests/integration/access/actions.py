@@ -118,6 +118,11 @@ def _action(studio: Studio) -> Asked:
     return Asked(args=(studio.action().public_id,))
 
 
+def _secret_of_endpoint(studio: Studio) -> Asked:
+    endpoint = studio.endpoint()
+    return Asked(args=(endpoint.public_id,), body={"hint": endpoint.secret_hint})
+
+
 def _action_of_till(studio: Studio) -> Asked:
     action = studio.action()
     return Asked(body={"action": action.public_id, "cart": studio.cart_of(action.payment).token})
@@ -383,6 +388,18 @@ ACTIONS = [
          free=frozenset({"label"})),
     post("settings_reader", SETTINGS, lambda s: Asked(args=(s.move_reader().public_id,), body={
         "label": "Moved", "location": s.other_place.id}), says="move"),
+    post("settings_token_make", SETTINGS, lambda s: _with_form(name="Web shop", scopes="read", days=0), answer=200, at_once=EACH,
+         why="two forms make two tokens", but={"with settings": 422}, whose=lambda s: s.owner),
+    post("settings_token_revoke", SETTINGS, lambda s: Asked(args=(s.api_token().id,))),
+    post("settings_endpoint_add", SETTINGS, lambda s: Asked(body={
+        "url": f"https://shop.example/{token()}", "events": "order.paid"}), answer=200, free=frozenset({"url"})),
+    post("settings_endpoint", SETTINGS, lambda s: Asked(args=(s.endpoint().public_id,), body={
+        "events": "order.refunded", "is_on": "on"}), lines=AUDIT),
+    post("settings_endpoint_secret", SETTINGS, _secret_of_endpoint, answer=200, free=frozenset({"hint"})),
+    post("settings_endpoint_remove", SETTINGS, lambda s: Asked(args=(s.endpoint().public_id,))),
+    post("settings_endpoint_test", SETTINGS, lambda s: Asked(args=(s.endpoint().public_id,)), twice=EACH, at_once=EACH,
+         why="each click sends a test"),
+    post("settings_delivery_resend", SETTINGS, lambda s: Asked(args=(s.delivery().public_id,))),
     post("settings_reader_refresh", SETTINGS, lambda s: Asked(args=(s.reader().public_id,)), stripe="read_reader"),
     post("settings_reader_remove", SETTINGS, lambda s: Asked(args=(s.reader().public_id,)), stripe="remove_reader"),
 ]  # fmt: skip

@@ -187,4 +187,5 @@ READS = [
     read("settings_account_state", SETTINGS),
     read("settings_readers", SETTINGS),
     read("settings_readers_state", SETTINGS),
+    read("settings_api", SETTINGS),
 ]  # fmt: skip

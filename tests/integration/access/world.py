@@ -24,6 +24,7 @@ from web.core.crypto import seal
 from web.core.groups import GROUP_NAMES
 from web.core.models import Item, ItemType, Location, Profile
 from web.payments.models import (
+    ApiToken,
     BulkRefund,
     BulkRefundOrder,
     Card,
@@ -37,6 +38,8 @@ from web.payments.models import (
     Method,
     Order,
     OrderLine,
+    OutgoingDelivery,
+    OutgoingEndpoint,
     Payment,
     PaymentSettings,
     Payout,
@@ -48,7 +51,15 @@ from web.payments.models import (
     WebhookSecret,
 )
 from web.payments.money import Money
-from web.payments.operations import accounts, bulk_refunds, close_outs, desk, terminal
+from web.payments.operations import (
+    accounts,
+    api_tokens,
+    bulk_refunds,
+    close_outs,
+    desk,
+    outgoing,
+    terminal,
+)
 from web.payments.operations.refund_shares import Share
 from web.payments.states import PaymentState
 
@@ -277,6 +288,36 @@ class Studio:
         PaymentSettings.objects.filter(business=self.business).update(capture_mode="automatic")
         until = timezone.now() + datetime.timedelta(days=2)
         return told(action.payment, PaymentState.AUTHORISED, capture_before=until)
+
+    def api_token(self) -> ApiToken:
+        """Return a new token that may do everything."""
+        made, _secret = api_tokens.make(
+            business=self.business, name="Web shop", scopes=ApiToken.Scope.values, expires_at=None,
+            form_token=token(), maker=self.staff("store"), actor="tests", now=timezone.now(),
+        )  # fmt: skip
+        return made
+
+    def endpoint(self) -> OutgoingEndpoint:
+        """Return a new address that is told of paid orders."""
+        made, _secret = outgoing.add_endpoint(
+            business=self.business, url=f"https://shop.example/{token()}", events=["order.paid"], actor="tests",
+            now=timezone.now(),
+        )  # fmt: skip
+        OutgoingEndpoint.objects.exclude(id=made.id).filter(business=self.business).update(
+            removed_at=timezone.now()
+        )
+        return made
+
+    def delivery(self) -> OutgoingDelivery:
+        """Return a test that was sent to an address, and taken there."""
+        made = outgoing.ping(endpoint=self.endpoint(), now=timezone.now())
+        OutgoingDelivery.objects.filter(id=made.id).update(
+            state="delivered", delivered_at=timezone.now(), tries=1
+        )
+        Job.objects.filter(name="deliver_event", state="waiting").update(
+            state="done", finished_at=timezone.now()
+        )
+        return made
 
     def connection_token(self, asked_by: Profile) -> ConnectionToken:
         return ConnectionToken.objects.create(

@@ -73,7 +73,15 @@ def world(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator
     """Two businesses, made once for a module and undone after it."""
     with django_db_blocker.unblock(), undone():
         tenancy.forget_hosts()
-        yield World()
+        world = World()
+        for studio in (
+            world.mine,
+            world.theirs,
+        ):  # whom a test makes is undone with it: these are there before
+            for groups in (("store", "refunds"), ("store",), ("refunds",)):
+                studio.staff(*groups)
+            studio.meet(studio.owner)
+        yield world
 
 
 @pytest.fixture
