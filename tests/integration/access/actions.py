@@ -388,7 +388,8 @@ ACTIONS = [
          free=frozenset({"label"})),
     post("settings_reader", SETTINGS, lambda s: Asked(args=(s.move_reader().public_id,), body={
         "label": "Moved", "location": s.other_place.id}), says="move"),
-    post("settings_token_make", SETTINGS, lambda s: _with_form(name="Web shop", scopes="read", days=0), answer=200, at_once=EACH,
+    post("settings_token_make", SETTINGS, lambda s: _with_form(name="Web shop", scopes="read", days=0), answer=200,
+         at_once=EACH,
          why="two forms make two tokens", but={"with settings": 422}, whose=lambda s: s.owner),
     post("settings_token_revoke", SETTINGS, lambda s: Asked(args=(s.api_token().id,))),
     post("settings_endpoint_add", SETTINGS, lambda s: Asked(body={

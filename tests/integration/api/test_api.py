@@ -21,8 +21,9 @@ from tests.integration.api.conftest import EVERY, Program
 from web.api import openapi
 from web.api.routes import Route
 from web.api.urls import V1
+from web.core import faultpoints
 from web.payments.models import ApiRequest, ApiToken, Order, Payment, Refund
-from web.payments.operations import api_requests, keeping
+from web.payments.operations import keeping
 from web.payments.states import PaymentState
 
 pytestmark = pytest.mark.django_db
@@ -229,7 +230,7 @@ def test_a_process_that_dies_takes_the_key_with_it(
         raise SystemError("dies here")
 
     with monkeypatch.context() as patch:
-        patch.setattr(api_requests.faultpoints, "reach", die)
+        patch.setattr(faultpoints, "reach", die)
         broken = program.post("payments", body, key="k")
     said = _problem(broken, 500, "server_error")
     assert said["money_moved"] is None
