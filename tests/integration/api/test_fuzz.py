@@ -92,7 +92,7 @@ def test_whatever_is_sent_is_answered_as_described(world: World, name: str, mode
         suppress_health_check=list(HealthCheck),
     )
     @given(case=operation.as_strategy(generation_mode=mode))
-    def ask(case: schemathesis.Case) -> None:
+    def ask(case: schemathesis.Case[Any]) -> None:
         if is_right:
             _real(case.path_parameters, things)
             _real(case.body, things)

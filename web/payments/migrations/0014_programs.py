@@ -9,7 +9,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('core', '0004_what_items_give'),
-        ('payments', '0012_at_the_reader'),
+        ('payments', '0013_refund_limit'),
     ]
 
     operations = [
