@@ -5,17 +5,19 @@ from __future__ import annotations
 import uuid
 
 from django.db.models import QuerySet
+from django.utils.translation import gettext_lazy as _
 from pydantic import BaseModel
 
 from web.api import listing, shapes
 from web.api.orders import of_number
-from web.api.problems import NothingHere
+from web.api.problems import ApiRefusal, NothingHere
 from web.api.routes import Call, Route, Scope
 from web.payments import models
 from web.payments.described import RefundFacts, refund_facts
 from web.payments.money import Money
 from web.payments.operations import refunds
 from web.payments.operations.refund_shares import Items, Part, Share, Whole
+from web.payments.queries import refund_limit
 
 
 def _share(wanted: shapes.RefundWanted, order: models.Order) -> Share:
@@ -29,9 +31,29 @@ def _share(wanted: shapes.RefundWanted, order: models.Order) -> Share:
     return Whole()
 
 
+class AboveLimit(ApiRefusal):
+    """The business's limit for its staff holds for their programs, too; a person can confirm, a program cannot."""
+
+    code, status = "refund_above_limit", 403
+    message = _("This is more than is given back without confirming.")
+    next_step = _("Nothing was given back. Somebody of the business can do it on the page of the order.")
+
+
+def _refuse_above_limit(call: Call, order: models.Order, share: Share) -> None:
+    maker = call.caller.token.created_by
+    assert maker is not None  # a token without its maker is not valid (operations/api_tokens.py)
+    portions = refunds.preview(business=call.business, reference=order.cart_reference, share=share)
+    amount = Money(sum(portion.amount.amount for portion in portions), order.currency)
+    if refund_limit.is_exceeded(business=call.business, staff=maker, amount=amount, now=call.now):
+        raise AboveLimit
+
+
 def _request(call: Call) -> str:
     wanted: shapes.RefundWanted = call.body
     order = of_number(call, wanted.order)
+    if models.Refund.objects.filter(business=call.business, form_token=call.form_token).exists():
+        return call.form_token  # its key is forgotten, and what it made is not
+    _refuse_above_limit(call, order, _share(wanted, order))
     refunds.request(
         business=call.business,
         reference=order.cart_reference,

@@ -10,12 +10,15 @@ from typing import Any
 
 from django.contrib import messages
 from django.http import Http404, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from web.backoffice.forms import EndpointForm, TokenForm
+from web.core import second_factor
 from web.core.groups import Group
 from web.core.tenancy import MemberRequest, get_for_business_or_404, may, staff_required
 from web.payments import history
@@ -61,8 +64,10 @@ def api_page(request: MemberRequest) -> HttpResponse:
 
 @require_POST
 @staff_required(Group.SETTINGS)
-def make_token(request: MemberRequest) -> HttpResponse:
+def make_token(request: MemberRequest) -> HttpResponseBase:
     """Make a token and show it, this once: it is in no redirect, no message and no session."""
+    if not second_factor.is_recent(request):
+        return _confirm_first(request)
     form = _token_form(request, request.POST)
     form_token = request.POST.get("form_token", "")
     if not form.is_valid():
@@ -100,8 +105,10 @@ def revoke_token(request: MemberRequest, token_id: int) -> HttpResponse:
 
 @require_POST
 @staff_required(Group.SETTINGS)
-def add_endpoint(request: MemberRequest) -> HttpResponse:
+def add_endpoint(request: MemberRequest) -> HttpResponseBase:
     """Let an address be told of events, and show the secret that signs them, this once."""
+    if not second_factor.is_recent(request):
+        return _confirm_first(request)
     form = EndpointForm(request.POST)
     if not form.is_valid():
         return _page(request, status=422, endpoint_form=form)
@@ -133,8 +140,10 @@ def change_endpoint(request: MemberRequest, endpoint_id: uuid.UUID) -> HttpRespo
 
 @require_POST
 @staff_required(Group.SETTINGS)
-def roll_secret(request: MemberRequest, endpoint_id: uuid.UUID) -> HttpResponse:
+def roll_secret(request: MemberRequest, endpoint_id: uuid.UUID) -> HttpResponseBase:
     """Replace the secret of an address; for a day both sign."""
+    if not second_factor.is_recent(request):
+        return _confirm_first(request)
     endpoint = _endpoint(request, endpoint_id)
     secret = outgoing.roll_secret(
         endpoint=endpoint,
@@ -183,6 +192,12 @@ def _send(request: MemberRequest, send: Callable[[], object]) -> HttpResponse:
     except Refusal as refusal:
         messages.error(request, f"{refusal.message} {refusal.next_step}")
     return redirect("payment:settings_api")
+
+
+def _confirm_first(request: MemberRequest) -> HttpResponseBase:
+    """Have who wants a key prove who they are, and bring them back to this page."""
+    messages.info(request, _("Confirm that it is you, then ask again. Nothing was made."))
+    return second_factor.confirm_first(reverse("payment:settings_api"))
 
 
 def _endpoint(request: MemberRequest, endpoint_id: uuid.UUID) -> OutgoingEndpoint:

@@ -22,7 +22,7 @@ from web.api import openapi
 from web.api.routes import Route
 from web.api.urls import V1
 from web.core import faultpoints
-from web.payments.models import ApiRequest, ApiToken, Order, Payment, Refund
+from web.payments.models import ApiRequest, ApiToken, Order, Payment, PaymentSettings, Refund
 from web.payments.operations import keeping
 from web.payments.states import PaymentState
 
@@ -138,8 +138,20 @@ def test_a_sale_from_its_cart_to_its_refund(world: World, program: Program) -> N
     assert Refund.objects.get(public_id=listed[0]["refund"]).created_by == program.token.created_by
 
 
+def test_the_limit_of_refunds_holds_for_programs(world: World, program: Program) -> None:
+    shop = world.mine
+    PaymentSettings.objects.filter(business=shop.business).update(refund_limit_minor=PRICE - 1)
+    body = {"order": shop.order().number, "reason": "A class fell out"}
+    _problem(program.post("refunds", body), 403, "refund_above_limit")
+    assert program.post("refunds", {**body, "amount": 1000}, key="k").status_code == 202
+    body["order"] = shop.order().number
+    _problem(
+        program.post("refunds", {**body, "amount": PRICE - 1000}), 403, "refund_above_limit"
+    )  # of a day, together
+
+
 def test_a_client_secret_is_for_tokens_that_sell(world: World, program: Program) -> None:
-    from web.payments.crypto import seal
+    from web.core.crypto import seal
 
     payment = told(world.mine.shop.request(world.mine.cart()), PaymentState.AWAITING)
     Payment.objects.filter(id=payment.id).update(client_secret_sealed=seal("pi_1_secret_2"))

@@ -22,9 +22,9 @@ from django.db import IntegrityError, transaction
 from django.utils.translation import gettext_lazy as _
 from pydantic import BaseModel
 
+from web.core.crypto import seal, unseal
 from web.core.models import Business
 from web.payments import jobs
-from web.payments.crypto import seal, unseal
 from web.payments.errors import Kind, Refusal
 from web.payments.jobs import DELIVER_EVENT, NOBODY_WAITS, PERSON_WAITS, Lease, enqueue
 from web.payments.models import AuditEntry, OutgoingDelivery, OutgoingEndpoint, OutgoingEvent
