@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import uuid
+from typing import NotRequired, TypedDict, Unpack
 
 from web.payments.models import Payment, PaymentEvent
 
@@ -52,29 +53,36 @@ def staff(profile_id: int) -> str:
     return f"staff {profile_id}"
 
 
-def record(
-    kind: str,
-    *,
-    business_id: int,
-    cart_reference: uuid.UUID,
-    payment: Payment | None,
-    actor: str,
-    now: datetime.datetime,
-    from_state: str = "",
-    to_state: str = "",
-    cause: str = "",
-    data: dict[str, object] | None = None,
-) -> None:
-    """Write one line, in the transaction of what it tells."""
-    PaymentEvent.objects.create(
-        business_id=business_id,
-        cart_reference=cart_reference,
-        payment=payment,
+class Said(TypedDict):
+    """What a line of history says besides its kind."""
+
+    business_id: int
+    cart_reference: uuid.UUID
+    payment: Payment | None
+    actor: str
+    now: datetime.datetime
+    from_state: NotRequired[str]
+    to_state: NotRequired[str]
+    cause: NotRequired[str]
+    data: NotRequired[dict[str, object] | None]
+
+
+def line(kind: str, **said: Unpack[Said]) -> PaymentEvent:
+    """Return one line, to be written in the transaction of what it tells."""
+    return PaymentEvent(
+        business_id=said["business_id"],
+        cart_reference=said["cart_reference"],
+        payment=said["payment"],
         kind=kind,
-        from_state=from_state,
-        to_state=to_state,
-        cause=cause,
-        data=data or {},
-        actor=actor,
-        at=now,
+        from_state=said.get("from_state", ""),
+        to_state=said.get("to_state", ""),
+        cause=said.get("cause", ""),
+        data=said.get("data") or {},
+        actor=said["actor"],
+        at=said["now"],
     )
+
+
+def record(kind: str, **said: Unpack[Said]) -> None:
+    """Write one line, in the transaction of what it tells."""
+    line(kind, **said).save(force_insert=True)

@@ -7,10 +7,11 @@ everything: a tick rings again for what is due (tasks/relay.py).
 from __future__ import annotations
 
 import datetime
-import json
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import orjson
 import structlog
 from django.db import connection, transaction
 from django.db.models import CharField, OuterRef, QuerySet, Value
@@ -170,43 +171,92 @@ def enqueue(
     that it cannot be claimed before our change is committed: a wake-up is never swallowed. A *running* job is
     not joined, since it may have read the state before our change.
     """
+    (public_id,) = write(
+        [
+            wanted(
+                kind,
+                business_id=business_id,
+                account_id=account_id,
+                dedup_key=dedup_key,
+                priority=priority,
+                due_at=due_at,
+                now=now,
+                **arguments,
+            )
+        ]
+    )
+    return public_id
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A job that is about to be written: its row as JSON takes it, and whether its bell rings with the commit."""
+
+    row: dict[str, object]
+    queue: str
+    is_due: bool
+
+
+def wanted(
+    kind: JobKind,
+    *,
+    business_id: int,
+    now: datetime.datetime,
+    account_id: int | None = None,
+    dedup_key: str | None = None,
+    priority: int = PERSON_WAITS,
+    due_at: datetime.datetime | None = None,
+    **arguments: int,
+) -> Wanted:
+    """Return a job for `write`. It carries the ids of the request or event that is at hand now."""
     if set(arguments) != set(kind.arguments):
         raise TypeError(f"{kind.name} takes {kind.arguments}, not {tuple(arguments)}")
+    row = {
+        "public_id": uuid.uuid4(),
+        "name": kind.name,
+        "queue": kind.queue,
+        "business_id": business_id,
+        "account_id": account_id,
+        "arguments": arguments,
+        "dedup_key": dedup_key,
+        "priority": priority,
+        "due_at": due_at or now,
+        "request_id": str(structlog.contextvars.get_contextvars().get("request_id", "")),
+        "traceparent": tracing.traceparent(),
+        "created_at": now,
+    }
+    return Wanted(row, kind.queue, is_due=due_at is None or due_at <= now)
+
+
+_WRITE = """
+INSERT INTO payments_job (public_id, name, queue, business_id, account_id, arguments, dedup_key, priority, state,
+                          attempts, put_offs, due_at, fence, worker, last_error, request_id, traceparent, created_at)
+SELECT public_id, name, queue, business_id, account_id, arguments, dedup_key, priority, 'waiting',
+       0, 0, due_at, 0, '', '', request_id, traceparent, created_at
+FROM jsonb_to_recordset(%s::jsonb) AS given(
+    public_id uuid, name text, queue text, business_id bigint, account_id bigint, arguments jsonb, dedup_key text,
+    priority smallint, due_at timestamptz, request_id text, traceparent text, created_at timestamptz)
+ON CONFLICT (name, dedup_key) WHERE state = 'waiting' AND dedup_key IS NOT NULL
+DO UPDATE SET due_at = CASE WHEN payments_job.attempts + payments_job.put_offs > 0
+                            THEN payments_job.due_at
+                            ELSE LEAST(payments_job.due_at, EXCLUDED.due_at) END,
+              priority = LEAST(payments_job.priority, EXCLUDED.priority)
+RETURNING public_id
+"""
+
+
+def write(jobs: Sequence[Wanted]) -> list[uuid.UUID]:
+    """Write jobs, each of another subject, in the transaction at hand; return their public ids, in no order."""
     if not connection.in_atomic_block:
         raise transaction.TransactionManagementError("A job is written in the transaction of its change.")
+    if not jobs:
+        return []
     with connection.cursor() as cursor:
-        cursor.execute(
-            """
-            INSERT INTO payments_job (public_id, name, queue, business_id, account_id, arguments, dedup_key,
-                                      priority, state, attempts, put_offs, due_at, fence, worker, last_error,
-                                      request_id, traceparent, created_at)
-            VALUES (%s, %s, %s, %s, %s, %s, %s, %s, 'waiting', 0, 0, %s, 0, '', '', %s, %s, %s)
-            ON CONFLICT (name, dedup_key) WHERE state = 'waiting' AND dedup_key IS NOT NULL
-            DO UPDATE SET due_at = CASE WHEN payments_job.attempts + payments_job.put_offs > 0
-                                        THEN payments_job.due_at
-                                        ELSE LEAST(payments_job.due_at, EXCLUDED.due_at) END,
-                          priority = LEAST(payments_job.priority, EXCLUDED.priority)
-            RETURNING public_id
-            """,
-            [
-                uuid.uuid4(),
-                kind.name,
-                kind.queue,
-                business_id,
-                account_id,
-                json.dumps(arguments),
-                dedup_key,
-                priority,
-                due_at or now,
-                str(structlog.contextvars.get_contextvars().get("request_id", "")),
-                tracing.traceparent(),
-                now,
-            ],
-        )
-        (public_id,) = cursor.fetchone()
-    if due_at is None or due_at <= now:
-        ring_on_commit(kind.queue)
-    return uuid.UUID(str(public_id))
+        cursor.execute(_WRITE, [orjson.dumps([job.row for job in jobs]).decode()])
+        ids = [uuid.UUID(str(public_id)) for (public_id,) in cursor.fetchall()]
+    for queue in sorted({job.queue for job in jobs if job.is_due}):
+        ring_on_commit(queue)
+    return ids
 
 
 def enqueue_for_payment(

@@ -14,6 +14,7 @@ import datetime
 import uuid
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from django.db import connection
 from django.db.models import Q
@@ -40,6 +41,15 @@ from web.payments.models import (
 from web.payments.models.payment import WITHOUT_MONEY
 from web.payments.states import FINAL_ACTION, LIVE, OPEN_ATTEMPT, PaymentState
 
+if TYPE_CHECKING:
+    from web.payments.writes import Writes
+
+
+def _at_once() -> Writes:
+    from web.payments.writes import AtOnce  # which writes jobs, and those are locked here
+
+    return AtOnce()
+
 
 @dataclass(slots=True)
 class Sale:
@@ -49,6 +59,7 @@ class Sale:
     cart: Cart | None
     order: Order | None
     payments: list[Payment] = field(default_factory=list)
+    writes: Writes = field(default_factory=_at_once)  # where its changes are stored, or gathered
 
     @property
     def live(self) -> list[Payment]:
@@ -129,12 +140,25 @@ def sale(reference: uuid.UUID) -> Sale:
     return Sale(reference, locked_cart, order, list(payments))
 
 
-def sales(references: Collection[uuid.UUID]) -> None:
+def sales(references: Collection[uuid.UUID]) -> dict[uuid.UUID, Sale]:
     """Lock many sales, and then the customers that they belong to, before anything of them changes."""
-    carts = Cart.objects.select_for_update(no_key=True).filter(reference__in=references).order_by("reference")
-    payments = Payment.objects.select_for_update(no_key=True).filter(cart_reference__in=references)
-    rows: list[Cart | Payment] = [*carts, *payments.order_by("cart_reference", "id")]
+    if not references:
+        return {}
+    locked = Cart.objects.select_for_update(no_key=True).filter(reference__in=references)
+    carts = {cart.reference: cart for cart in locked.order_by("reference")}
+    payments = list(
+        Payment.objects.select_for_update(no_key=True)
+        .filter(cart_reference__in=references)
+        .order_by("cart_reference", "id")
+    )
+    rows: list[Cart | Payment] = [*carts.values(), *payments]
     customers({row.customer_id for row in rows if row.customer_id is not None})
+    without_cart = set(references) - set(carts)
+    orders = {order.cart_reference: order for order in Order.objects.filter(cart_reference__in=without_cart)}
+    found = {each: Sale(each, carts.get(each), orders.get(each)) for each in references}
+    for payment in payments:
+        found[payment.cart_reference].payments.append(payment)
+    return found
 
 
 def sale_of_payment(payment_id: int) -> tuple[Sale, Payment]:
@@ -231,12 +255,10 @@ def attempt(attempt_id: int) -> Attempt:
 
 def customers(ids: Iterable[int]) -> None:
     """Lock people, before anything that they have stored: whoever changes that takes turns here."""
-    list(
-        Profile.objects.select_for_update(no_key=True)
-        .filter(id__in=set(ids))
-        .order_by("id")
-        .values_list("id")
-    )
+    ids = set(ids)
+    if not ids:
+        return
+    list(Profile.objects.select_for_update(no_key=True).filter(id__in=ids).order_by("id").values_list("id"))
 
 
 def balances(*, customer_ids: Iterable[int], ids: Iterable[int]) -> list[LedgerBalance]:

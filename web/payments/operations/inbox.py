@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -12,11 +12,13 @@ from typing import Any
 import orjson
 import structlog
 from django.db import DatabaseError, connection, transaction
+from django.db.models import prefetch_related_objects
 
 from web.core import faultpoints, metrics, tracing
-from web.payments import history, locks
+from web.payments import history, locks, rows, writes
 from web.payments.bell import bell
 from web.payments.jobs import Queue
+from web.payments.locks import Sale
 from web.payments.models import Cart, Dispute, InboxEvent, Order, Payment, Payout, Refund
 from web.payments.operations import balance, cards, disputes, reader_attempts, refund_news, settling
 from web.payments.snapshots import (
@@ -29,6 +31,7 @@ from web.payments.snapshots import (
     RefundSnapshot,
     SetupSnapshot,
 )
+from web.payments.writes import AtOnce, Gathered
 
 _OLDEST_EVENT = datetime.datetime(2011, 1, 1, tzinfo=datetime.UTC)  # Stripe's first year
 BATCH = 50  # events a transaction: one commit for many, and locks held for well under a second
@@ -141,12 +144,14 @@ class Road:
 
     find: Callable[..., Payment | None]  # (account_id, snapshot)
     apply: Callable[..., Payment | Payout | None]  # (account_id, snapshot, now)
+    # (sale, payment, snapshot, now): the same on a sale that is locked and loaded with others of its batch.
+    apply_to: Callable[..., None] | None = None
 
 
 # Every kind of news that events bring. Another kind is a line here, and one in tasks/snapshots.py.
 ROADS: dict[type, Road] = {
-    IntentSnapshot: Road(settling.find, settling.settle),
-    CardFacts: Road(settling.find, settling.learn_card),
+    IntentSnapshot: Road(settling.find, settling.settle, settling.settle_locked),
+    CardFacts: Road(settling.find, settling.learn_card, settling.note_card),
     RefundSnapshot: Road(refund_news.find, refund_news.settle),
     RefundedSoFar: Road(refund_news.find, refund_news.notice),
     DisputeSnapshot: Road(disputes.find, disputes.settle),
@@ -166,6 +171,7 @@ class _Work:
     event: InboxEvent
     told: object | Exception | None
     sale: uuid.UUID | None = None
+    payment_id: int | None = None
     traceparent: str = ""  # of the payment that it is about: what the event leads to belongs to the click
 
     @property
@@ -184,40 +190,89 @@ class _Work:
 def apply_batch(*, interpret: Interpreter, now: datetime.datetime, limit: int = BATCH) -> int:
     """Claim due events, apply them grouped by sale, and return how many were claimed.
 
-    Each group runs in a savepoint of its own. If one of its events raises, the group's events run again one
-    by one, and only those that raise are tried again later. Dying anywhere in here leaves every event of the
-    batch as it was.
+    What most events ask for is applied to all sales of the batch together, with a statement a table. Any other
+    group, and each where that failed, runs in a savepoint of its own. If one of its events raises, the group's
+    events run again one by one, and only those that raise are tried again later. Dying anywhere in here leaves
+    every event of the batch as it was.
     """
     events = list(
         InboxEvent.objects.select_for_update(skip_locked=True, no_key=True)
         .filter(state=InboxEvent.State.RECEIVED, due_at__lte=now)
         .order_by("due_at", "id")[:limit]
     )
-    work = [_interpreted(event, interpret) for event in events]
+    if not events:
+        return 0
+    work = _interpreted(events, interpret)
     # All sales, ascending, then all their customers: two batches at once, or a batch and a till, can wait for each
     # other, never deadlock. One sale's customer must not be locked before the next sale's cart.
-    _lock_all({one.sale for one in work if one.sale is not None})
+    sales = _lock_all({one.sale for one in work if one.sale is not None})
     work.sort(key=lambda one: one.order)
-    for _group, group in groupby(work, key=lambda one: one.group):
-        _apply_group(list(group), now=now)
-    InboxEvent.objects.bulk_update(
-        events, ["state", "tries", "due_at", "error", "settled_at", "payment"], batch_size=BATCH
-    )
+    groups = [list(group) for _key, group in groupby(work, key=lambda one: one.group)]
+    for group in _apply_together(groups, sales, now=now):
+        _apply_group(group, now=now)
+    rows.update(events, ["state", "tries", "due_at", "error", "settled_at", "payment"])
     for event in events:
         if event.settled_at is not None:
             metrics.WEBHOOK_LAG_SECONDS.observe((event.settled_at - event.received_at).total_seconds())
     return len(events)
 
 
-def _lock_all(sales: set[uuid.UUID]) -> None:
+def _lock_all(sales: set[uuid.UUID]) -> dict[uuid.UUID, Sale]:
     """Lock a batch's sales and customers in one order. Where that fails each group waits for its own, alone."""
+    if not sales:
+        return {}
     try:
         with transaction.atomic():
-            locks.sales(sales)
+            locked = locks.sales(sales)
+            prefetch_related_objects(
+                [sale.cart for sale in locked.values() if sale.cart is not None], "lines", "customer"
+            )
     except (
         DatabaseError
     ) as error:  # somebody holds one of them for too long: the others are applied all the same
         log.warning("inbox.sales_not_locked", error=type(error).__name__)
+        return {}
+    return locked
+
+
+def _apply_together(
+    groups: list[list[_Work]], sales: dict[uuid.UUID, Sale], *, now: datetime.datetime
+) -> list[list[_Work]]:
+    """Apply the groups that can be applied with others, and return those that are to be applied alone."""
+    keys = iter(rows.new_keys(Order, sum(1 for sale in sales.values() if sale.cart is not None)))
+    together: list[tuple[list[_Work], Gathered]] = []
+    alone: list[list[_Work]] = []
+    for group in groups:
+        sale = sales.get(group[0].sale) if group[0].sale is not None else None
+        gathered = None if sale is None else _gathered(group, sale, keys, now=now)
+        if gathered is None:
+            alone.append(group)
+        else:
+            together.append((group, gathered))
+    try:
+        with transaction.atomic():
+            writes.flush([gathered for _group, gathered in together])
+    except (DatabaseError, rows.RowsMissing) as error:  # one of them: which, shows when each is applied alone
+        log.warning("inbox.not_together", error=type(error).__name__, groups=len(together))
+        return groups
+    return alone
+
+
+def _gathered(
+    group: list[_Work], sale: Sale, keys: Iterator[int], *, now: datetime.datetime
+) -> Gathered | None:
+    """Apply a group to its sale in memory, and return what is to be written; None where it must be alone."""
+    if any(isinstance(one.told, Exception) or ROADS[type(one.told)].apply_to is None for one in group):
+        return None
+    gathered = sale.writes = Gathered(keys)
+    try:
+        with writes.nothing_is_written():
+            for one in group:
+                _apply(one, now=now, sale=sale)
+    except Exception as error:  # noqa: BLE001 - what is wrong with it shows when it is applied alone
+        log.debug("inbox.alone", reason=type(error).__name__)
+        return None
+    return gathered
 
 
 def _apply_group(group: list[_Work], *, now: datetime.datetime) -> None:
@@ -234,35 +289,64 @@ def _apply_group(group: list[_Work], *, now: datetime.datetime) -> None:
             _put_off(group[0].event, error, now=now)
 
 
-def _interpreted(event: InboxEvent, interpret: Interpreter) -> _Work:
-    """Say what an event tells; an event that cannot be read keeps its exception, to be raised in its turn."""
+def _interpreted(events: list[InboxEvent], interpret: Interpreter) -> list[_Work]:
+    """Say what events tell; one that cannot be read keeps its exception, to be raised in its turn."""
+    work = [_told(event, interpret) for event in events]
+    intents = {one.told.intent_id for one in work if isinstance(one.told, IntentSnapshot | CardFacts)}
+    known = {
+        (payment.account_id, payment.intent_id): payment
+        for payment in Payment.objects.filter(
+            account_id__in={event.account_id for event in events}, intent_id__in=intents
+        )
+        if intents
+    }
+    for one in work:
+        if one.told is None or isinstance(one.told, Exception):
+            continue
+        payment = known.get((one.event.account_id, getattr(one.told, "intent_id", None)))
+        if payment is None or not isinstance(one.told, IntentSnapshot | CardFacts):
+            try:
+                payment = ROADS[type(one.told)].find(account_id=one.event.account_id, snapshot=one.told)
+            except Exception as error:  # noqa: BLE001 - an odd shape must not hold up the batch
+                one.told, payment = error, None
+        if payment is not None:
+            one.sale, one.payment_id = payment.cart_reference, payment.id
+            one.traceparent = payment.traceparent
+    return work
+
+
+def _told(event: InboxEvent, interpret: Interpreter) -> _Work:
     try:
-        told = interpret(event)
-        payment = None if told is None else ROADS[type(told)].find(account_id=event.account_id, snapshot=told)
+        return _Work(event, interpret(event))
     except Exception as error:  # noqa: BLE001 - an odd shape must not hold up the batch
         return _Work(event, error)
-    if payment is None:
-        return _Work(event, told)
-    return _Work(event, told, sale=payment.cart_reference, traceparent=payment.traceparent)
 
 
-def _apply(one: _Work, *, now: datetime.datetime) -> None:
+def _apply(one: _Work, *, now: datetime.datetime, sale: Sale | None = None) -> None:
+    """Apply one event; to its sale where that is locked and loaded, else by looking everything up."""
     event, told = one.event, one.told
     if isinstance(told, Exception):
         raise told
     changed = None
     if told is not None:
+        road = ROADS[type(told)]
         with (
             structlog.contextvars.bound_contextvars(event_id=event.event_id),
             tracing.span(f"event {event.event_type}", parent=one.traceparent, event_id=event.event_id),
         ):
-            changed = ROADS[type(told)].apply(account_id=event.account_id, snapshot=told, now=now)
+            if sale is None:
+                changed = road.apply(account_id=event.account_id, snapshot=told, now=now)
+            else:
+                assert road.apply_to is not None
+                assert one.payment_id is not None
+                changed = sale.payment(one.payment_id)
+                road.apply_to(sale, changed, told, now=now)
     event.settled_at, event.error = now, ""
     event.state = InboxEvent.State.IGNORED if changed is None else InboxEvent.State.APPLIED
     event.payment = payment = changed if isinstance(changed, Payment) else None
     if payment is not None:
         lag = now - event.received_at
-        history.record(
+        said = history.line(
             history.WEBHOOK,
             business_id=payment.business_id,
             cart_reference=payment.cart_reference,
@@ -276,6 +360,7 @@ def _apply(one: _Work, *, now: datetime.datetime) -> None:
                 "lag_ms": round(lag.total_seconds() * 1000),
             },
         )
+        (AtOnce() if sale is None else sale.writes).history(said)
 
 
 def _put_off(event: InboxEvent, error: Exception, *, now: datetime.datetime) -> None:
@@ -301,7 +386,7 @@ def rehearse(*, inbox_event_id: int, interpret: Interpreter, now: datetime.datet
     """Apply an event as a batch would, look at what changed, and take all of it back."""
     with transaction.atomic(durable=True):
         event = InboxEvent.objects.get(id=inbox_event_id)
-        work = _interpreted(event, interpret)
+        (work,) = _interpreted([event], interpret)
         sale = work.sale or (event.payment.cart_reference if event.payment is not None else None)
         if sale is not None:
             locks.sales({sale})

@@ -337,14 +337,14 @@ def _set_aside(
 # --- what a sale gives: gift cards, passes ----------------------------------------------------------
 
 
-def fulfil(order: Order, *, now: datetime.datetime, actor: str) -> None:
+def fulfil(order: Order, lines: Sequence[OrderLine], *, now: datetime.datetime, actor: str) -> None:
     """Credit the buyer with what the order's lines give, in the order's transaction.
 
     A guest has no ledger: what the line gives waits until staff give it to a customer (`claim`).
     """
-    lines = [line for line in order.lines.all() if line.gives_minor or line.gives_credits]
-    if lines and order.customer_id is not None:
-        _give(order, lines, customer_id=order.customer_id, now=now, actor=actor)
+    giving = [line for line in lines if line.gives_minor or line.gives_credits]
+    if giving and order.customer_id is not None:
+        _give(order, giving, customer_id=order.customer_id, now=now, actor=actor)
 
 
 @transaction.atomic

@@ -11,9 +11,9 @@ import datetime
 from web.core import faultpoints
 from web.payments import history
 from web.payments.described import order_facts
-from web.payments.jobs import SEND_RECEIPT, enqueue
+from web.payments.jobs import SEND_RECEIPT
 from web.payments.locks import Sale
-from web.payments.models import CartLine, Order, OrderLine, OutgoingEvent, Refund
+from web.payments.models import Order, OrderLine, OutgoingEvent, Refund
 from web.payments.operations import ledgers, outgoing
 from web.payments.pricing import Quote
 from web.payments.states import REFUND_WITHOUT_MONEY
@@ -27,7 +27,7 @@ def make(sale: Sale, *, now: datetime.datetime, actor: str) -> Order:
     quote = Quote.from_json(cart.frozen_quote)
     totals = quote.totals
     reader_tip = sum(payment.reader_tip_minor for payment in sale.succeeded)  # on top of what was frozen
-    order = Order.objects.create(
+    order = Order(
         business_id=cart.business_id,
         location_id=cart.location_id,
         cart_reference=cart.reference,
@@ -51,9 +51,8 @@ def make(sale: Sale, *, now: datetime.datetime, actor: str) -> Order:
         total_minor=totals.total.amount + reader_tip,
         created_at=now,
     )
-    OrderLine.objects.bulk_create(
+    lines = [
         OrderLine(
-            order=order,
             item_id=line.item_id,
             item_type=line.item_type,
             description=line.description,
@@ -68,33 +67,33 @@ def make(sale: Sale, *, now: datetime.datetime, actor: str) -> Order:
             gives_days=line.gives_days,
         )
         for line, part in zip(cart.lines.all(), totals.lines, strict=True)
-    )
-    for payment in sale.succeeded:
-        payment.order = order
-        payment.save(update_fields=["order"])
-    CartLine.objects.filter(cart=cart).delete()
-    cart.delete()
+    ]
+    sale.writes.order(order, lines, cart=cart, paid_by=sale.succeeded)
     sale.cart, sale.order = None, order
-    history.record(
-        history.ORDER_MADE,
-        business_id=order.business_id,
-        cart_reference=order.cart_reference,
-        payment=None,
-        actor=actor,
-        now=now,
-        data={"order": order.number, "total": order.total_minor, "currency": order.currency},
+    sale.writes.history(
+        history.line(
+            history.ORDER_MADE,
+            business_id=order.business_id,
+            cart_reference=order.cart_reference,
+            payment=None,
+            actor=actor,
+            now=now,
+            data={"order": order.number, "total": order.total_minor, "currency": order.currency},
+        )
     )
-    ledgers.fulfil(order, now=now, actor=actor)
+    ledgers.fulfil(order, lines, now=now, actor=actor)
     if sale.is_all_given_back:  # in Stripe's dashboard, and that was heard of before the payment itself
         _take_back(sale, order, now=now, actor=actor)
-    enqueue(
-        SEND_RECEIPT, business_id=order.business_id, now=now, order_id=order.id, dedup_key=f"order:{order.id}"
-    )
+    sale.writes.job_of_order(SEND_RECEIPT, order, now=now)
+    paid = OutgoingEvent.Kind.ORDER_PAID
     outgoing.announce(
-        OutgoingEvent.Kind.ORDER_PAID,
+        paid,
         business_id=order.business_id,
         subject=order.number,
         facts=lambda: {"order": order_facts(order)},
+        endpoints=sale.writes.known(
+            ("endpoints", paid, order.business_id), lambda: outgoing.endpoints_of(paid, order.business_id)
+        ),
         now=now,
     )
     faultpoints.reach(faultpoints.ORDER_MADE)

@@ -248,6 +248,15 @@ def resend(*, delivery: OutgoingDelivery, now: datetime.datetime) -> None:
 # --- telling -------------------------------------------------------------------------------------------------
 
 
+def endpoints_of(kind: OutgoingEvent.Kind, business_id: int) -> list[OutgoingEndpoint]:
+    """Return the addresses of a business that are told of a kind of event."""
+    return list(
+        OutgoingEndpoint.objects.filter(
+            business_id=business_id, removed_at=None, disabled_at=None, events__contains=[kind.value]
+        )
+    )
+
+
 def announce(
     kind: OutgoingEvent.Kind,
     *,
@@ -255,12 +264,13 @@ def announce(
     subject: str,
     facts: Callable[[], dict[str, BaseModel | None]],
     now: datetime.datetime,
+    endpoints: list[OutgoingEndpoint] | None = None,
 ) -> None:
-    """Write what happened for each address that wants it, in the transaction of the change; nothing where none does."""
-    endpoints = OutgoingEndpoint.objects.filter(
-        business_id=business_id, removed_at=None, disabled_at=None, events__contains=[kind.value]
-    )
-    wanted = list(endpoints)
+    """Write what happened for each address that wants it, in the transaction of the change; nothing where none does.
+
+    `endpoints` are those addresses, from whoever has asked for them already.
+    """
+    wanted = endpoints_of(kind, business_id) if endpoints is None else endpoints
     if not wanted:
         return
     data = {name: None if value is None else value.model_dump(mode="json") for name, value in facts().items()}

@@ -81,18 +81,20 @@ def move(
     if sale.cart is not None and counted != counts:
         sale.cart.committed_minor += payment.amount_minor if counts else -payment.amount_minor
         sale.cart.save(update_fields=["committed_minor"])
-    payment.save()
-    history.record(
-        history.MOVED,
-        business_id=payment.business_id,
-        cart_reference=payment.cart_reference,
-        payment=payment,
-        from_state=before,
-        to_state=to,
-        cause=cause,
-        actor=actor,
-        now=now,
-        data=data,
+    sale.writes.payment(payment)
+    sale.writes.history(
+        history.line(
+            history.MOVED,
+            business_id=payment.business_id,
+            cart_reference=payment.cart_reference,
+            payment=payment,
+            from_state=before,
+            to_state=to,
+            cause=cause,
+            actor=actor,
+            now=now,
+            data=data,
+        )
     )
     if payment.method == Method.TERMINAL:
         lane.follow(payment, now=now, actor=actor)
@@ -122,7 +124,8 @@ def complete(sale: Sale, *, now: datetime.datetime, actor: str) -> bool:
     covering = sale.succeeded + reserved
     if not covering or sum(payment.amount_minor for payment in covering) != cart.frozen_total_minor:
         return False
-    ledgers.spend(reserved, now=now, actor=actor)
+    if reserved:
+        ledgers.spend(reserved, now=now, actor=actor)
     for payment in reserved:
         payment.amount_received_minor = payment.amount_minor
         move(sale, payment, PaymentState.SUCCEEDED, now=now, actor=actor)

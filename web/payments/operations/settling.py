@@ -42,19 +42,29 @@ def settle(
     return payment
 
 
+def settle_locked(sale: Sale, payment: Payment, snapshot: IntentSnapshot, *, now: datetime.datetime) -> None:
+    """Apply what an event says of an intent to a sale that is locked and loaded."""
+    apply(sale, payment, snapshot, now=now, actor=history.STRIPE)
+
+
 @transaction.atomic
 def learn_card(*, account_id: int, snapshot: CardFacts, now: datetime.datetime) -> Payment | None:
     """Note which card was charged; return the payment, or None where it is not one of ours. Moves nothing."""
     found = find(account_id=account_id, snapshot=snapshot)
     if found is None:
         return None
-    _sale, payment = locks.sale_of_payment(found.id)
+    sale, payment = locks.sale_of_payment(found.id)
+    note_card(sale, payment, snapshot, now=now)
+    return payment
+
+
+def note_card(sale: Sale, payment: Payment, snapshot: CardFacts, *, now: datetime.datetime) -> None:
+    """Note on a locked payment which card was charged; when it is noted changes nothing."""
     is_newer = snapshot.is_paid or not payment.is_final  # a late failure must not replace the card that paid
     if is_newer and payment.intent_id in (None, snapshot.intent_id):
         payment.charge_id = snapshot.charge_id
         payment.card_brand, payment.card_last4 = snapshot.card_brand, snapshot.card_last4
-        payment.save(update_fields=["charge_id", "card_brand", "card_last4"])
-    return payment
+        sale.writes.payment(payment)
 
 
 def find(*, account_id: int, snapshot: IntentSnapshot | CardFacts) -> Payment | None:
@@ -98,7 +108,7 @@ def apply(
     if not is_stale and payment.state not in FINAL:
         _copy_facts(payment, snapshot)
     if is_stale or not is_news:
-        payment.save()
+        sale.writes.payment(payment)
         return
     if target == PaymentState.SUCCEEDED:
         _receive(sale, payment, snapshot, now=now)
