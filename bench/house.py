@@ -85,7 +85,7 @@ class House:
     def query(self, statement: str) -> Any:
         """Return the first row of a statement."""
         with psycopg.connect(self.database, autocommit=True) as connection:
-            return connection.execute(statement).fetchone()  # type: ignore[arg-type]
+            return connection.execute(statement).fetchone()
 
     def wait(
         self, statement: str, reached: Callable[[Any], bool], *, seconds: float = PATIENCE_SECONDS
@@ -93,7 +93,7 @@ class House:
         """Look every 10 ms until the first row of a statement is as wanted; return the moment."""
         deadline = time.perf_counter() + seconds
         with psycopg.connect(self.database, autocommit=True) as connection:
-            while not reached(row := connection.execute(statement).fetchone()):  # type: ignore[arg-type]
+            while not reached(row := connection.execute(statement).fetchone()):
                 if time.perf_counter() > deadline:
                     raise Late(f"after {seconds:.0f} s still {row}: {statement}")
                 time.sleep(0.01)

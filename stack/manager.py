@@ -19,6 +19,9 @@ class Manager:
 
     def __init__(self, *, site: str, email: str, password: str) -> None:
         self._site, self._browser = site, requests.Session()
+        self._sign_in(email, password)
+
+    def _sign_in(self, email: str, password: str) -> None:
         self._send("/accounts/login/", self._page("/accounts/login/"), login=email, password=password)
 
     def give_back_first_item(self, number: str, *, reason: str) -> None:

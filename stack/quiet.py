@@ -21,18 +21,23 @@ LOOK_SECONDS = 0.5
 _WAITING = (
     b"UPDATE payments_job SET due_at = now() WHERE state = 'waiting' AND due_at > now()",
     b"UPDATE payments_inboxevent SET due_at = now() WHERE state = 'received' AND due_at > now()",
-    b"UPDATE payments_payment SET next_check_at = now() WHERE next_check_at > now()",
+    b"UPDATE payments_payment SET next_check_at = now() WHERE next_check_at > now()"
+    b" AND (state NOT IN ('awaiting', 'declined') OR %s)",
     b"UPDATE payments_refund SET next_check_at = now() WHERE next_check_at > now()",
     b"UPDATE payments_readeraction SET next_poll_at = now() WHERE next_poll_at > now()",
 )
 
 
-def hurry(database_url: str) -> None:
-    """Let time pass: what waits is due, and the leases of the dead have run out."""
+def hurry(database_url: str, *, those_at_rest: bool = True) -> None:
+    """Let time pass: what waits is due, and the leases of the dead have run out.
+
+    Payments that wait for their customers are looked at for ever: `those_at_rest=False` leaves them alone, for
+    whoever hurries again and again and would never see an end with many of them.
+    """
     with psycopg.connect(database_url, autocommit=True) as connection:
         for change in _WAITING:
             with contextlib.suppress(psycopg.errors.DeadlockDetected):  # workers are at it: the next look
-                connection.execute(change)
+                connection.execute(change, [those_at_rest] if b"%s" in change else None)
         held = connection.execute(
             b"SELECT DISTINCT worker FROM payments_job WHERE state = 'running'"
         ).fetchall()
@@ -70,6 +75,7 @@ def until_the_books_agree(
     For the first `unhurried_seconds` time passes as it does for everybody.
     """
     began = time.monotonic()
+    is_first = True
     while True:
         try:
             found = books.check(database_url, sandbox_url, accounts, mail_dir=mail_dir)
@@ -80,5 +86,6 @@ def until_the_books_agree(
             return found
         if waited >= unhurried_seconds:
             with contextlib.suppress(psycopg.OperationalError):
-                hurry(database_url)
+                hurry(database_url, those_at_rest=is_first)
+                is_first = False
         time.sleep(LOOK_SECONDS)

@@ -85,7 +85,7 @@ def _shape(field: Field[Any, Any]) -> str:
 
 
 def _row(one: Model, fields: Sequence[Field[Any, Any]]) -> dict[str, Any]:
-    row = {field.column: getattr(one, field.attname) for field in fields}
+    row: dict[str, Any] = {str(field.column): getattr(one, field.attname) for field in fields}
     for column, value in row.items():
         if isinstance(value, DatabaseDefault):
             row[column] = value.expression.value  # type: ignore[attr-defined]  # ours are all literals
