@@ -20,7 +20,7 @@ from bench.table import Row
 
 CONNECTIONS = 8
 WARM = 200
-EVENTS = 1200  # a run
+EVENTS = int(__import__("os").environ.get("BENCH_EVENTS", "1200"))
 PEER_EVENTS = {0: 400, 120: 120}  # Stripe's latency in ms: how many events the peer gets
 RUNS = 3
 

@@ -21,8 +21,10 @@ LOOK_SECONDS = 0.5
 _WAITING = (
     b"UPDATE payments_job SET due_at = now() WHERE state = 'waiting' AND due_at > now()",
     b"UPDATE payments_inboxevent SET due_at = now() WHERE state = 'received' AND due_at > now()",
-    b"UPDATE payments_payment SET next_check_at = now() WHERE next_check_at > now()"
-    b" AND (state NOT IN ('awaiting', 'declined') OR %s)",
+    (
+        b"UPDATE payments_payment SET next_check_at = now() WHERE next_check_at > now()"
+        b" AND (state NOT IN ('awaiting', 'declined') OR %s)"
+    ),
     b"UPDATE payments_refund SET next_check_at = now() WHERE next_check_at > now()",
     b"UPDATE payments_readeraction SET next_poll_at = now() WHERE next_poll_at > now()",
 )
