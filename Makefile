@@ -14,7 +14,7 @@ COMPILE = $(UV) pip compile pyproject.toml --universal --python-version 3.11 --g
 	--no-emit-index-url --no-emit-find-links -q --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-once test test-unit chaos faults faults-rabbitmq alerts-check drill doctor fuzz guards check lint types contracts migrations format messages reference licences audit lock screenshots compose-check clean
+.PHONY: help setup demo demo-once test test-unit bench chaos faults faults-rabbitmq alerts-check drill doctor fuzz guards check lint types contracts migrations format messages reference licences audit lock screenshots compose-check clean
 MAKEFLAGS += --no-print-directory
 
 help: ## list what can be done
@@ -100,6 +100,9 @@ lock: $(UV) ## resolve the dependencies again
 .paydesk/uv/bin/uv:
 	@$(PYTHON) -m venv .paydesk/uv
 	@.paydesk/uv/bin/pip install -q --disable-pip-version-check uv
+
+bench: setup ## what Paydesk costs, beside its peers and limits; ARGS="webhooks jobs" narrows it
+	@$(IN)/python -m bench $(ARGS)
 
 screenshots: setup ## every page at 360 and 1280 px, light and dark, to be looked at
 	@$(IN)/python -m stack.screenshots

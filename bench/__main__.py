@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
-from bench import house, table, webhooks
+from bench import engine, growth, house, sales, table, webhooks
 from bench.house import House
 from bench.table import Row
 
-# Groups of rows that share a house, and what it needs.
-GROUPS: dict[str, Callable[[House], list[Row]]] = {"P2": webhooks.measure}
+
+@dataclass(frozen=True)
+class Group:
+    """Rows that share a house, and what it needs."""
+
+    measure: Callable[[House], list[Row]]
+    webhooks: bool = False
+    env: Mapping[str, str] = field(default_factory=dict)
+
+
+GROUPS: dict[str, Group] = {
+    "webhooks": Group(webhooks.measure),
+    "sales": Group(sales.measure, webhooks=True, env=sales.ENV),
+    "jobs": Group(engine.cost),
+    "recovery": Group(engine.recovery),
+    "growth": Group(growth.measure, webhooks=True, env=sales.ENV),
+}
 
 
 def main() -> None:
@@ -24,9 +39,10 @@ def main() -> None:
     rows: list[Row] = []
     for name in wanted:
         at = time.monotonic()
-        with house.opened() as opened:
-            rows += GROUPS[name](opened)
-        print(f"# {name}: {time.monotonic() - at:.0f} s", file=sys.stderr, flush=True)
+        group = GROUPS[name]
+        with house.opened(webhooks=group.webhooks, env=group.env) as opened:
+            rows += group.measure(opened)
+        house.say(f"{name}: took {time.monotonic() - at:.0f} s")
     print("\n".join(row.line() for row in rows))
     for row in rows:
         print(f"  {row.id}: " + ", ".join(f"{name} {value}" for name, value in row.details.items()))

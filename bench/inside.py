@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -22,6 +23,7 @@ from django.db import connection, transaction  # noqa: E402
 from django.urls import reverse  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
+from bench.inside_words import PASSWORD  # noqa: E402
 from web.core.accounts import create_person  # noqa: E402
 from web.core.groups import GROUP_NAMES  # noqa: E402
 from web.core.models import Business, BusinessHost, Item, Location, Profile  # noqa: E402
@@ -33,7 +35,6 @@ from web.payments.operations import accounts, carts, intents, readers, settling 
 from web.payments.snapshots import IntentSnapshot, Source  # noqa: E402
 from web.payments.states import PaymentState  # noqa: E402
 
-PASSWORD = "bench-bench-bench"  # noqa: S105 - of businesses that live as long as the measurement
 PRICES = (2200, 4500, 7200)
 
 
@@ -155,7 +156,7 @@ def _rows(cursor: Any, table: str, row: int, **other: str) -> None:
     names = [name for (name,) in cursor.fetchall()]
     values = ", ".join(other.get(name, f"model.{name}") for name in names)
     cursor.execute(
-        f"INSERT INTO {table} ({', '.join(names)}) OVERRIDING SYSTEM VALUE "  # noqa: S608 - our own names
+        f"INSERT INTO {table} ({', '.join(names)}) OVERRIDING SYSTEM VALUE "
         f"SELECT {values} FROM copied, {table} AS model WHERE model.id = %s ORDER BY copied.n",
         [row],
     )
@@ -177,11 +178,11 @@ def _total(cart: Cart) -> int:
     return quote(cart).totals.total.amount
 
 
-def open_carts(*, business: int, number: int) -> list[dict[str, Any]]:
+def open_carts(*, business: int, number: int, first: int = 0) -> list[dict[str, Any]]:
     """Make carts of guests who are about to press Pay."""
     shop = Business.objects.get(id=business)
     place, item = shop.locations.get(), Item.objects.filter(business=shop).order_by("price_minor")[0]
-    made = [_cart(shop, place, item, index) for index in range(number)]
+    made = [_cart(shop, place, item, first + index) for index in range(number)]
     total = _total(made[0]) if made else 0
     return [{"cart": cart.token, "total": total} for cart in made]
 
@@ -219,8 +220,12 @@ def wait_jobs(*, business: int, number: int, seconds_ahead: int) -> None:
         cursor.execute("ANALYZE payments_job")
 
 
-def steps(*, business: int, first: int, number: int) -> None:
-    """Ask for jobs that write one row each, as the product does: each in a transaction, its bell on commit."""
+def steps(*, business: int, first: int, number: int) -> dict[str, float]:
+    """Ask for jobs that write one row each, as the product does: each in a transaction, its bell on commit.
+
+    Returns the processor seconds that asking took.
+    """
+    began = time.process_time()
     for step in range(first, first + number):
         with transaction.atomic():
             jobs.enqueue(
@@ -231,6 +236,7 @@ def steps(*, business: int, first: int, number: int) -> None:
                 step=step,
             )
     bell.wait_until_rung(seconds=5)
+    return {"cpu": time.process_time() - began}
 
 
 def counts() -> dict[str, int]:

@@ -9,7 +9,7 @@ django.setup()
 from django.core.management import call_command
 from djstripe.models import Account, WebhookEndpoint
 
-call_command("migrate", verbosity=0)
+call_command("migrate", verbosity=0, run_syncdb=True)
 account = Account.get_default_account(api_key=os.environ["PEER_STRIPE_KEY"])
 endpoint, _new = WebhookEndpoint.objects.get_or_create(
     id="we_peer",

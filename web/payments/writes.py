@@ -13,14 +13,16 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from typing import Any, Protocol, TypeVar
 
 from django.db import connection, transaction
 
 from web.payments import jobs, rows
 from web.payments.jobs import JobKind
 from web.payments.models import Cart, CartLine, Order, OrderLine, Payment, PaymentEvent
+
+T = TypeVar("T")
 
 
 class NotInABatch(Exception):
@@ -43,6 +45,9 @@ class Writes(Protocol):
 
     def job_of_order(self, kind: JobKind, order: Order, *, now: datetime.datetime) -> None:
         """Queue a job that works on the order."""
+
+    def known(self, key: Hashable, find: Callable[[], T]) -> T:
+        """Return what `find` returns: for a batch it is asked once for each key."""
 
 
 class AtOnce:
@@ -73,12 +78,24 @@ class AtOnce:
         )
 
 
-class Gathered:
-    """Keeps the rows of one sale until `flush`. `order_keys` are primary keys for orders that come to be."""
+    def known(self, key: Hashable, find: Callable[[], T]) -> T:
+        return find()
 
-    def __init__(self, order_keys: Iterator[int]) -> None:
+
+class Gathered:
+    """Keeps the rows of one sale until `flush`.
+
+    `payments` are the sale's as they are stored; `order_keys` are primary keys for orders that come to be;
+    `looked_up` is what the batch has asked so far.
+    """
+
+    def __init__(
+        self, payments: Sequence[Payment], order_keys: Iterator[int], looked_up: dict[Hashable, Any]
+    ) -> None:
         self._order_keys = order_keys
-        self._states: dict[int, str] = {}
+        self._looked_up = looked_up
+        self._stored = {payment.id: payment.state for payment in payments}
+        self._moved: dict[int, str] = {}
         self.payments: dict[int, Payment] = {}
         self.lines_of_history: list[PaymentEvent] = []
         self.orders: list[Order] = []
@@ -88,8 +105,11 @@ class Gathered:
 
     def payment(self, payment: Payment) -> None:
         # The database looks at each edge of a state machine: two steps must not be stored as one.
-        if self._states.setdefault(payment.id, payment.state) != payment.state:
-            raise NotInABatch("a payment that moves twice")
+        if payment.state != self._stored[payment.id]:
+            if self._moved.setdefault(payment.id, payment.state) != payment.state:
+                raise NotInABatch("a payment that moves twice")
+        elif payment.id in self._moved:
+            raise NotInABatch("a payment that moves back")
         self.payments[payment.id] = payment
 
     def history(self, line: PaymentEvent) -> None:
@@ -114,6 +134,12 @@ class Gathered:
                 kind, business_id=order.business_id, now=now, order_id=order.id, dedup_key=f"order:{order.id}"
             )
         )
+
+    def known(self, key: Hashable, find: Callable[[], T]) -> T:
+        if key not in self._looked_up:
+            self._looked_up[key] = find()
+        found: T = self._looked_up[key]
+        return found
 
 
 def flush(gathered: Sequence[Gathered]) -> None:

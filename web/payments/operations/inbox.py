@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -240,11 +240,12 @@ def _apply_together(
 ) -> list[list[_Work]]:
     """Apply the groups that can be applied with others, and return those that are to be applied alone."""
     keys = iter(rows.new_keys(Order, sum(1 for sale in sales.values() if sale.cart is not None)))
+    looked_up: dict[Hashable, object] = {}
     together: list[tuple[list[_Work], Gathered]] = []
     alone: list[list[_Work]] = []
     for group in groups:
         sale = sales.get(group[0].sale) if group[0].sale is not None else None
-        gathered = None if sale is None else _gathered(group, sale, keys, now=now)
+        gathered = None if sale is None else _gathered(group, sale, keys, looked_up, now=now)
         if gathered is None:
             alone.append(group)
         else:
@@ -259,12 +260,17 @@ def _apply_together(
 
 
 def _gathered(
-    group: list[_Work], sale: Sale, keys: Iterator[int], *, now: datetime.datetime
+    group: list[_Work],
+    sale: Sale,
+    keys: Iterator[int],
+    looked_up: dict[Hashable, object],
+    *,
+    now: datetime.datetime,
 ) -> Gathered | None:
     """Apply a group to its sale in memory, and return what is to be written; None where it must be alone."""
     if any(isinstance(one.told, Exception) or ROADS[type(one.told)].apply_to is None for one in group):
         return None
-    gathered = sale.writes = Gathered(keys)
+    gathered = sale.writes = Gathered(sale.payments, keys, looked_up)
     try:
         with writes.nothing_is_written():
             for one in group:

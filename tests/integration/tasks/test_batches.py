@@ -1,0 +1,179 @@
+"""A batch of events: what it costs is counted in statements, and one odd sale in it changes nothing for the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import requests
+from django.db import DatabaseError, connection, transaction
+from django.test.utils import CaptureQueriesContext
+
+from tasks.webhooks import drain_inbox
+from tests.factories import ItemFactory, ProfileFactory
+from tests.integration.conftest import AtStripe
+from tests.integration.tasks.test_sale import arrive, awaiting, run, store
+from tests.shop import waiting
+from web.payments import writes
+from web.payments.models import Cart, InboxEvent, LedgerBalance, Order, Payment, PaymentEvent
+from web.payments.operations import carts
+from web.payments.states import PaymentState
+
+pytestmark = pytest.mark.django_db(transaction=True)
+Make = Callable[..., AtStripe]
+
+STATEMENTS_A_BATCH = 21  # of any size: with its savepoints, its begin and its commit
+STATEMENTS_TO_CREATE_AN_INTENT = 32  # the claim, the attempt, the call, what came of it, the end
+STRIPE_CALLS_A_SALE = 1  # beyond the customer's own
+
+
+def paid(at: AtStripe, number: int) -> list[Payment]:
+    """Return payments that their customers have paid, of which nothing has been heard yet."""
+    payments = [awaiting(at) for _ in range(number)]
+    for payment in payments:
+        at.pay(payment)
+    return payments
+
+
+def stored(at: AtStripe) -> None:
+    for event in at.events():
+        store(at, event)
+
+
+def test_a_batch_costs_the_same_statements_whatever_its_size(at_stripe: Make) -> None:
+    at = at_stripe()
+    counted = []
+    for number in (2, 8):
+        paid(at, number)
+        stored(at)
+        with CaptureQueriesContext(connection) as seen:
+            drain_inbox()
+        counted.append(len(seen))
+    assert Order.objects.count() == 10
+    assert not InboxEvent.objects.filter(state="received").exists()
+    assert max(counted) <= STATEMENTS_A_BATCH, [one["sql"][:90] for one in seen]
+
+
+def test_what_a_sale_asks_of_stripe_and_of_the_database(
+    at_stripe: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = at_stripe()
+    at.shop.request(at.shop.cart())
+    calls: list[str] = []
+    send = requests.Session.request
+
+    def counted(
+        session: requests.Session, method: str, url: str, *rest: Any, **more: Any
+    ) -> requests.Response:
+        calls.append(f"{method} {url}")
+        return send(session, method, url, *rest, **more)
+
+    with CaptureQueriesContext(connection) as seen, monkeypatch.context() as patch:
+        patch.setattr(requests.Session, "request", counted)
+        run("create_intent")
+    assert len(seen) <= STATEMENTS_TO_CREATE_AN_INTENT, [one["sql"][:90] for one in seen]
+    payment = Payment.objects.get()
+    at.pay(payment)
+    events = at.events()
+    with monkeypatch.context() as patch:
+        patch.setattr(requests.Session, "request", counted)
+        arrive(at, events)
+    assert Order.objects.count() == 1
+    assert len(calls) == STRIPE_CALLS_A_SALE, calls
+
+
+def test_sales_applied_together_end_as_sales_applied_alone(at_stripe: Make) -> None:
+    """The rows that a batch leaves are those that its sales would have left one by one, to the column."""
+    at = at_stripe()
+    together, alone = paid(at, 1), paid(at, 1)
+    by_intent: dict[str, list[dict[str, Any]]] = {}
+    for event in at.events():
+        thing = event["data"]["object"]
+        by_intent.setdefault(thing.get("payment_intent") or thing["id"], []).append(event)
+    arrive(at, by_intent[str(together[0].intent_id)])
+    for event in by_intent[str(alone[0].intent_id)]:
+        store(at, event)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(writes, "flush", _refuse)
+        drain_inbox()
+    assert _picture(together[0]) == _picture(alone[0])
+
+
+def _refuse(_gathered: object) -> None:
+    raise DatabaseError("refused")
+
+
+def _picture(payment: Payment) -> list[Any]:
+    own = {"id", "public_id", "number", "token", "cart_reference", "order_id", "form_token", "intent_id",
+           "charge_id", "snapshot_at", "state_changed_at", "created_at", "next_check_at", "traceparent"}  # fmt: skip
+    payment.refresh_from_db()
+    assert payment.order is not None
+    rows = [payment, payment.order, *payment.order.lines.all()]
+    values = [
+        {
+            field.attname: getattr(row, field.attname)
+            for field in row._meta.concrete_fields
+            if field.attname not in own
+        }
+        for row in rows
+    ]
+    lines = PaymentEvent.objects.filter(cart_reference=payment.cart_reference).order_by("id")
+    history = [(line.kind, line.from_state, line.to_state, line.cause, line.actor) for line in lines]
+    # Stripe's events of one second have no order among themselves.
+    return [*values, sorted(history), Cart.objects.filter(reference=payment.cart_reference).count()]
+
+
+def test_one_odd_sale_is_applied_alone_and_the_others_together(at_stripe: Make) -> None:
+    """A pass that a customer buys is credited to a ledger, which batches do not do; another amount is held."""
+    at = at_stripe()
+    customer = ProfileFactory.create(business=at.shop.business)
+    gives = ItemFactory.create(business=at.shop.business, item_type="service_pass", gives_credits=10)
+    plain = at.shop.item
+    at.shop.item = gives
+    cart = at.shop.cart()
+    Cart.objects.filter(id=cart.id).update(customer=customer)
+    at.shop.request(cart)
+    run("create_intent")
+    of_customer = Payment.objects.get()
+    at.shop.item = plain
+    others = [awaiting(at) for _ in range(3)]
+    for payment in (of_customer, *others):
+        at.pay(payment)
+    events = at.events()
+    for event in events:
+        if (
+            event["data"]["object"]["id"] == others[0].intent_id
+            and "amount_received" in event["data"]["object"]
+        ):
+            event["data"]["object"]["amount_received"] = min(event["data"]["object"]["amount_received"], 100)
+    arrive(at, events)
+    states = [Payment.objects.get(id=payment.id).state for payment in (of_customer, *others)]
+    assert states == ["succeeded", "held", "succeeded", "succeeded"]
+    assert Order.objects.count() == 3
+    assert LedgerBalance.objects.get(customer=customer, ledger="credits").amount == 10
+    assert waiting("send_receipt") == 3
+
+
+def test_while_rows_are_gathered_nothing_is_written(at_stripe: Make) -> None:
+    at = at_stripe()
+    cart = at.shop.cart()
+    with transaction.atomic():
+        cart.guest_name = "Nobody"
+        with pytest.raises(writes.NotInABatch), writes.nothing_is_written():
+            cart.save()
+        # The transaction is as it was: nothing was sent, so it may go on.
+        carts.set_buyer(business=at.shop.business, token=cart.token, name="Bea", email="bea@example.com")
+    cart.refresh_from_db()
+    assert cart.guest_name == "Bea"
+
+
+def test_two_steps_of_a_payment_are_never_stored_as_one(at_stripe: Make) -> None:
+    payment = awaiting(at_stripe())
+    gathered = writes.Gathered([payment], iter([1]), {})
+    for state in (PaymentState.AWAITING, PaymentState.PROCESSING):
+        payment.state = state
+        gathered.payment(payment)
+    payment.state = PaymentState.SUCCEEDED
+    with pytest.raises(writes.NotInABatch):
+        gathered.payment(payment)
