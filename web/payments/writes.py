@@ -77,7 +77,6 @@ class AtOnce:
             kind, business_id=order.business_id, now=now, order_id=order.id, dedup_key=f"order:{order.id}"
         )
 
-
     def known(self, key: Hashable, find: Callable[[], T]) -> T:
         return find()
 
