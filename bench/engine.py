@@ -52,13 +52,13 @@ def _shared(h: House) -> float:
 def _ours(h: House, business: int, *, first: int, number: int) -> float:
     """Return the CPU seconds of a job: asked for, rung, claimed, done."""
     before = h.spent_by()["worker-ledger-1"] + _shared(h)
-    producer = h.inside("steps", business=business, first=first, number=number)
+    asking: float = h.inside("steps", business=business, first=first, number=number)["cpu"]
     h.wait(
         "SELECT count(*) FROM payments_job WHERE name = 'drill_step' AND state = 'done'"
         f" AND (arguments ->> 'step')::bigint BETWEEN {first} AND {first + number - 1}",
         lambda row: row[0] == number,
     )
-    return (h.spent_by()["worker-ledger-1"] + _shared(h) - before + producer["cpu"]) / number
+    return (h.spent_by()["worker-ledger-1"] + _shared(h) - before + asking) / number
 
 
 def _celery(h: House, worker: int, number: int) -> float:
@@ -73,7 +73,8 @@ def _celery(h: House, worker: int, number: int) -> float:
     house.wait_on(
         env["LIMITS_DATABASE_URL"], "SELECT count(*) FROM one_row", lambda row: row[0] >= rows + number
     )
-    return (cpu.of_trees([worker]) + _shared(h) - before + json.loads(done.stdout)["cpu"]) / number
+    sending: float = json.loads(done.stdout)["cpu"]
+    return (cpu.of_trees([worker]) + _shared(h) - before + sending) / number
 
 
 def _rows(database: str) -> tuple[int]:

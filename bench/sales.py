@@ -9,6 +9,7 @@ rendering and mailing of receipts: the row ends where the receipt is queued.
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Any
 
 from bench import house, load
@@ -49,10 +50,10 @@ def _clicks(h: House, limit: str) -> list[Row]:
         for ms in rows:
             wanted = _carts(h, CLICKS, first=100_000 * (run + 1) + ms)
             h.latency(ms)
+            press = partial(_press, h, wanted)
             pressed[ms] = load.opened(
-                lambda connection, number, wanted=wanted: _press(h, connection, wanted[number]),
-                h.web, number=CLICKS, per_second=CLICKS_PER_SECOND, people=PEOPLE,
-            )  # fmt: skip
+                press, h.web, number=CLICKS, per_second=CLICKS_PER_SECOND, people=PEOPLE
+            )
             h.latency(0)
             h.settle_down()
         view = load.opened(
@@ -146,8 +147,10 @@ def _carts(h: House, number: int, *, first: int) -> list[tuple[Shopper, dict[str
     return made
 
 
-def _press(h: House, connection: Connection, about: tuple[Shopper, dict[str, Any]]) -> None:
-    shopper, wanted = about
+def _press(
+    h: House, about: list[tuple[Shopper, dict[str, Any]]], connection: Connection, number: int
+) -> None:
+    shopper, wanted = about[number]
     shopper.connection = connection
     shopper.press_pay(wanted)
 

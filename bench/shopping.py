@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.house import House, Late
-from bench.load import BadAnswer, Connection, request
+from bench.load import Answer, BadAnswer, Connection, request
 
 _CSRF = re.compile(r'name="csrfmiddlewaretoken" value="([^"]+)"')
 _CONFIG = re.compile(r'<script id="[^"]*pay[^"]*" type="application/json">(.*?)</script>', re.DOTALL)
@@ -42,7 +42,7 @@ class Shopper:
         shopper.token = found[1]
         return shopper
 
-    def send(self, method: str, path: str, *, status: int, body: bytes = b"", **headers: str) -> Any:
+    def send(self, method: str, path: str, *, status: int, body: bytes = b"", **headers: str) -> Answer:
         """Send a request with this browser's cookies and return the answer, which must have that status."""
         if self.cookies:
             headers["Cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
@@ -109,7 +109,8 @@ class Shopper:
         told = payment
         while True:
             time.sleep(told["poll_after_ms"] / 1000)
-            told = self.send("GET", payment["status_url"], status=200, Accept="application/json").json()
+            answer = self.send("GET", payment["status_url"], status=200, Accept="application/json")
+            told = dict(answer.json())
             if told.get(reached):
                 return told
             if told["is_final"] or time.perf_counter() > deadline:
