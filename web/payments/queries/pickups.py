@@ -84,6 +84,12 @@ def _mail(_job: Job) -> Pickup:
     return Pickup(True, _("No money hangs on it. The mail is not sent."))
 
 
+def _delivery(_job: Job) -> Pickup:
+    return Pickup(
+        True, _("No money hangs on it. The event is not told unless it is sent again in the settings.")
+    )
+
+
 def _round(_job: Job) -> Pickup:
     return Pickup(True, _("It is due again by itself: beat asks for the next round of this account."))
 
@@ -149,6 +155,7 @@ _RULES: dict[str, Callable[[Job], Pickup]] = {
     jobs.SEND_RECEIPT.name: _receipt,
     jobs.RESEND_RECEIPT.name: _mail,
     jobs.SEND_REFUND_RECEIPT.name: _mail,
+    jobs.DELIVER_EVENT.name: _delivery,
 }
 
 
