@@ -34,7 +34,12 @@ def main() -> None:
     """Measure what was asked for, print and save it. Ends with 0 also where a target is missed: it says so."""
     parser = argparse.ArgumentParser(description="Measure Paydesk beside its peers and limits")
     parser.add_argument("groups", nargs="*", metavar="GROUP", help=f"of {', '.join(GROUPS)}; all without")
-    wanted = parser.parse_args().groups or list(GROUPS)
+    parser.add_argument("--show", action="store_true", help="print the last results as a page has them")
+    given = parser.parse_args()
+    if given.show:
+        print("\n".join(table.as_markdown()))
+        return
+    wanted = given.groups or list(GROUPS)
     began, ran_on = time.monotonic(), table.machine()
     rows: list[Row] = []
     for name in wanted:

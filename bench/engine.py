@@ -11,16 +11,16 @@ import re
 import subprocess
 import sys
 
-from bench import cpu, house
+from bench import cpu, house, size
 from bench.house import House, Late
 from bench.table import Row
 from stack.lifetime import StartError
 from stack.processes import ROOT
 
-RUNS = 3
-JOBS = 1000
-DRILL_JOBS = 10_000
-KILLED_JOBS = 1000
+RUNS = size.RUNS
+JOBS = size.of(1000)
+DRILL_JOBS = size.of(10_000)
+KILLED_JOBS = size.of(1000)
 
 
 def cost(h: House) -> list[Row]:

@@ -6,18 +6,18 @@ import re
 import time
 from typing import Any
 
-from bench import house, sales
+from bench import house, sales, size
 from bench.house import House
 from bench.inside_words import PASSWORD
 from bench.load import BadAnswer, Connection
 from bench.shopping import Shopper
 from bench.table import Row
 
-SMALL, LARGE = 10_000, 1_000_000
-WAITING = 100_000
-SALES = 120
+SMALL, LARGE = size.of(10_000), size.of(1_000_000)
+WAITING = size.of(100_000)
+SALES = size.of(120)
 SALES_PER_SECOND = 12.0  # far from full: what is compared is the cost of each
-LOOKS = 40
+LOOKS = size.of(40)
 SEARCHES = ("novak", "34.56", "guest7%40example.com")
 _FOUND = re.compile(r"/purchases/[0-9A-Z]{4}-[0-9A-Z]{4}/")
 

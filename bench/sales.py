@@ -12,17 +12,17 @@ import time
 from functools import partial
 from typing import Any
 
-from bench import house, load
+from bench import house, load, size
 from bench.house import House
 from bench.load import Connection
 from bench.shopping import Shopper
 from bench.table import Row
 
-RUNS = 3
-CLICKS = 300
+RUNS = size.RUNS
+CLICKS = size.of(300)
 CLICKS_PER_SECOND = 30
 STRIPE_MS = 120
-SALES = 300
+SALES = size.of(300)
 SALES_PER_SECOND = 50.0
 PEOPLE = 40
 # Several accounts, and limits that several real ones have together: Stripe's own are 100 a second for each.

