@@ -41,7 +41,7 @@ from web.payments.models import (
     Refund,
 )
 from web.payments.money import Money, UnsupportedCurrency
-from web.payments.operations import backlog, carts, intents, refunds
+from web.payments.operations import backlog, carts, inbox, intents, refunds
 
 pytestmark = pytest.mark.django_db(transaction=True)
 Make = Callable[..., AtStripe]
@@ -126,7 +126,23 @@ def test_scenario_6_an_older_event_after_a_newer_one(at_stripe: Make) -> None:
     assert list(moves) == ["awaiting", "succeeded"]
 
 
-def test_scenario_8_a_handler_raises_once(at_stripe: Make, points: Points) -> None:
+def test_scenario_8_a_handler_raises_once_in_a_batch(at_stripe: Make, points: Points) -> None:
+    """What a sale's change raised with others is left to try by itself, at once."""
+    at = at_stripe()
+    payment = awaiting(at)
+    at.pay(payment)
+    points.arm(faultpoints.ORDER_MADE, "raise")
+    arrive(at)
+    assert points.was_struck(faultpoints.ORDER_MADE)
+    paid_in_full(at)
+    run("send_receipt")
+    assert discrepancies(at) == []
+
+
+def test_scenario_8_a_handler_raises_once(
+    at_stripe: Make, points: Points, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inbox, "_apply_together", lambda groups, _sales, **_: groups)  # each by itself
     at = at_stripe()
     payment = awaiting(at)
     at.pay(payment)

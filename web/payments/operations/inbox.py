@@ -239,6 +239,8 @@ def _apply_together(
     groups: list[list[_Work]], sales: dict[uuid.UUID, Sale], *, now: datetime.datetime
 ) -> list[list[_Work]]:
     """Apply the groups that can be applied with others, and return those that are to be applied alone."""
+    if not sales:
+        return groups
     keys = iter(rows.new_keys(Order, sum(1 for sale in sales.values() if sale.cart is not None)))
     looked_up: dict[Hashable, object] = {}
     together: list[tuple[list[_Work], Gathered]] = []
