@@ -47,7 +47,14 @@ DATABASE_REPLICA_URL = env.str("DATABASE_REPLICA_URL", default="")
 # workers keep one connection a child instead (CELERY_DB_REUSE_MAX in workers/app.py).
 DATABASE_POOL_SIZE = env.int("DATABASE_POOL_SIZE", default=0)
 if DATABASE_POOL_SIZE:
-    _database_options["pool"] = {"min_size": 1, "max_size": DATABASE_POOL_SIZE, "timeout": 5}
+    # A pool that cannot connect asks again after 1, 2, 4, 8 … seconds. It gives up as soon as those who wait do,
+    # and begins anew with the next request: else it would stay away for as long as the database was.
+    _database_options["pool"] = {
+        "min_size": 1,
+        "max_size": DATABASE_POOL_SIZE,
+        "timeout": 5,
+        "reconnect_timeout": 5,
+    }
     DATABASES["default"]["CONN_MAX_AGE"] = 0  # Django refuses a pool together with persistent connections
 else:
     DATABASES["default"]["CONN_MAX_AGE"] = 600
