@@ -30,9 +30,8 @@ ACCOUNT = "hanriver"
 SECRET_KEY = f"sk_test_{ACCOUNT}_demo"
 PUBLISHABLE_KEY = f"pk_test_{ACCOUNT}_demo"
 PASSWORD = "paydesk-demo"  # noqa: S105  # of a studio that lives as long as this process, on this machine only
-ACCOUNT_SECONDS = 180.0  # on a machine that has other things to do; ordinarily a second or two
+READY_SECONDS = 150  # on a machine that has other things to do; ordinarily a second or two
 READERS = ("Front desk", "Studio door")
-READER_SECONDS = 180.0
 GOOD_CARD, BAD_CARD = "pm_card_visa", "pm_card_visa_chargeDeclined"
 
 
@@ -124,33 +123,10 @@ def open_studio(stack: Running, *, as_seen_by_stripe: str = "") -> Studio:
     )
     answer.raise_for_status()
     secret = answer.json()["secret"]
-    stack.manage("seed_studio", "--webhook-secret", secret, "--password", PASSWORD, log="seed.log")
-    studio = Studio(stack.urls.web.replace("127.0.0.1", "localhost"), seeded)
-    _wait_for_keys(stack)
-    _register_readers(stack, studio)
-    return studio
-
-
-def _register_readers(stack: Running, studio: Studio) -> None:
-    """Have the studio's readers registered by a worker, and wait until they can be charged on."""
-    wanted = [argument for label in READERS for argument in ("--reader", label)]
-    deadline = time.monotonic() + READER_SECONDS
-    while True:
-        seeded = json.loads(stack.manage("seed_studio", "--password", PASSWORD, *wanted, log="seed.log"))
-        studio.seeded["readers"] = seeded["readers"]
-        if all(reader["state"] == "ready" for reader in seeded["readers"]):
-            return
-        if time.monotonic() > deadline:
-            raise StartError(f"no worker registered the studio's readers within {READER_SECONDS:.0f} s")
-        time.sleep(0.3)
-
-
-def _wait_for_keys(stack: Running) -> None:
-    deadline = time.monotonic() + ACCOUNT_SECONDS
-    while "in use" not in stack.manage("account", "1001", log="account.log"):
-        if time.monotonic() > deadline:
-            raise StartError(f"no worker checked the studio's keys within {ACCOUNT_SECONDS:.0f} s")
-        time.sleep(0.5)
+    readers = [argument for label in READERS for argument in ("--reader", label)]
+    ready = ("--webhook-secret", secret, *readers, "--wait", str(READY_SECONDS))
+    seeded = json.loads(stack.manage("seed_studio", *ready, log="seed.log"))
+    return Studio(stack.urls.web.replace("127.0.0.1", "localhost"), seeded)
 
 
 # --- the stories ------------------------------------------------------------------------------------

@@ -48,6 +48,7 @@ def test_reports_ask_the_replica_where_there_is_one(monkeypatch: pytest.MonkeyPa
     assert replica.alias() == "replica"
 
 
+@pytest.mark.django_db  # a connection is closed: not in a thread where a browser's event loop runs
 def test_reports_ask_the_one_database_while_the_replica_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(connections.settings, "replica", dict(connections.settings["default"]))
     monkeypatch.setattr(replica, "_asked_again_at", 0.0)
@@ -65,6 +66,15 @@ def test_reports_ask_the_one_database_while_the_replica_is_away(monkeypatch: pyt
     assert asked == ["replica", "default", "default"]  # not asked again at once: a page would wait for it
     now += replica.AWAY_SECONDS
     assert replica.read(sums) == "replica"
+
+
+def test_a_pool_begins_anew_as_soon_as_those_who_wait_give_up() -> None:
+    """Else it would stay away for as long as the database was: its delays double."""
+    ask = "from django.conf import settings as s; p = s.DATABASES['default']['OPTIONS']['pool']; \
+print(p['reconnect_timeout'] <= p['timeout'])"
+    env = {**os.environ, "DATABASE_POOL_SIZE": "4"}
+    said = subprocess.run([sys.executable, "-c", ask], env=env, capture_output=True, text=True, check=True)
+    assert said.stdout.split() == ["True"]
 
 
 def test_a_replica_has_the_sessions_rules_and_an_address_of_its_own() -> None:

@@ -8,16 +8,19 @@ from __future__ import annotations
 import argparse
 import json
 import secrets
+import time
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from django.contrib.auth.hashers import make_password
+from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
+from django.db.models import QuerySet
 from django.urls import reverse
 from django.utils import timezone
 
 from web.core.accounts import create_person, user_of_address
 from web.core.groups import GROUP_NAMES, Group, PlatformGroup
-from web.core.models import Business, BusinessHost, Item, ItemType, Location, Profile
+from web.core.models import Business, BusinessHost, Item, ItemType, Location, Profile, User
 from web.payments.models import Reader, StripeAccount, WebhookSecret
 from web.payments.money import Money
 from web.payments.operations import accounts, ledgers, readers
@@ -56,7 +59,10 @@ class Command(BaseCommand):
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument("--host", action="append", help="host name of the studio; may be given again")
         parser.add_argument("--other-host", action="append", help="host name of the second business")
-        parser.add_argument("--password", help="for every demo account (default: a random one, printed)")
+        parser.add_argument(
+            "--password",
+            help="for every demo account (default: a random one for those that are new, printed)",
+        )
         parser.add_argument("--publishable-key", default="")
         parser.add_argument("--secret-key", default="")
         parser.add_argument("--webhook-secret", default="")
@@ -67,9 +73,35 @@ class Command(BaseCommand):
             metavar="LABEL",
             help="have a simulated reader registered",
         )
+        parser.add_argument(
+            "--wait",
+            type=float,
+            default=0,
+            metavar="SECONDS",
+            help="wait until a worker has checked the keys and registered the readers",
+        )
 
-    @transaction.atomic
     def handle(self, *args: Any, **options: Any) -> None:
+        with transaction.atomic():
+            studio, seeded = self._seed(options)
+        patience = options["wait"]
+        if patience:
+            keys = StripeAccount.objects.filter(business=studio).exclude(state=StripeAccount.State.RETIRED)
+            _wait_until_all_are(StripeAccount.State.ACTIVE, keys, patience)
+        with transaction.atomic():
+            for label in options["reader"]:
+                _reader(studio, label)
+        if patience:
+            known = Reader.objects.filter(business=studio).exclude(state=Reader.State.REMOVED)
+            _wait_until_all_are(Reader.State.READY, known, patience)
+        seeded["readers"] = [
+            {"label": reader.label, "state": reader.state, "id": reader.stripe_reader_id}
+            for reader in Reader.objects.filter(business=studio).order_by("id")
+        ]
+        self.stdout.write(json.dumps(seeded, indent=2))
+
+    @staticmethod
+    def _seed(options: dict[str, Any]) -> tuple[Business, dict[str, Any]]:
         password = options["password"] or secrets.token_urlsafe(12)
         studio = _business(
             1001,
@@ -96,7 +128,10 @@ class Command(BaseCommand):
             email="hello@mapo.example",
         )
         _locations(studio, second)
-        people = _people(studio, password) + _people(second, password)
+        # Hashed once for all: they share it anyway, and a hash is meant to take long.
+        hashed = make_password(password)
+        is_given = bool(options["password"])
+        people = _people(studio, hashed, is_given) + _people(second, hashed, is_given)
         items = {item.code: item.id for item in _items(studio, 1)}
         other_items = {item.code: item.id for item in _items(second, WON_PER_CENT)}
         now = timezone.now()
@@ -110,28 +145,32 @@ class Command(BaseCommand):
             _keys(studio, options["publishable_key"], options["secret_key"])
         if options["webhook_secret"]:
             _webhook_secret(studio, options["webhook_secret"])
-        for label in options["reader"]:
-            _reader(studio, label)
-        self.stdout.write(
-            json.dumps(
-                {
-                    "at": now.isoformat(),
-                    "password": password,
-                    "hosts": list(studio.hosts.values_list("host", flat=True)),
-                    "other_hosts": list(second.hosts.values_list("host", flat=True)),
-                    "people": people,
-                    "items": items,
-                    "other_items": other_items,
-                    "readers": [
-                        {"label": reader.label, "state": reader.state, "id": reader.stripe_reader_id}
-                        for reader in Reader.objects.filter(business=studio).order_by("id")
-                    ],
-                    "webhook_path": _webhook_path(studio),
-                    "other_webhook_path": _webhook_path(second),
-                },
-                indent=2,
-            )
-        )
+        return studio, {
+            "at": now.isoformat(),
+            "password": password if is_given or any(one["is_new"] for one in people) else None,
+            "hosts": list(studio.hosts.values_list("host", flat=True)),
+            "other_hosts": list(second.hosts.values_list("host", flat=True)),
+            "people": people,
+            "items": items,
+            "other_items": other_items,
+            "webhook_path": _webhook_path(studio),
+            "other_webhook_path": _webhook_path(second),
+        }
+
+
+def _wait_until_all_are(
+    wanted: str, rows: QuerySet[StripeAccount] | QuerySet[Reader], seconds: float
+) -> None:
+    """Wait for a worker. Raises CommandError, saying what is still missing, or what Stripe refused."""
+    deadline = time.monotonic() + seconds
+    while True:
+        others = list(rows.exclude(state=wanted))
+        if not others:
+            return
+        if time.monotonic() > deadline or any(one.problem for one in others):
+            missing = "; ".join(f"{one}: {one.problem or one.get_state_display()}" for one in others)
+            raise CommandError(f"Not ready: {missing}. Is a worker running?")
+        time.sleep(0.1)
 
 
 def _business(business_id: int, *, hosts: list[str], **fields: str) -> Business:
@@ -179,7 +218,8 @@ def _locations(studio: Business, second: Business) -> None:
     )
 
 
-def _people(business: Business, password: str) -> list[dict[str, str]]:
+def _people(business: Business, hashed: str, is_given: bool) -> list[dict[str, Any]]:
+    """Make the people, or find them; who was there keeps their password unless one was given."""
     domain = "hanriver.example" if business.business_id == 1001 else "mapo.example"
     language = "en" if business.business_id == 1001 else "ko"
     wanted: tuple[tuple[str, str, Profile.Role, tuple[str, ...]], ...] = (
@@ -204,18 +244,27 @@ def _people(business: Business, password: str) -> list[dict[str, str]]:
                 business=business,
                 email=email,
                 name=name,
-                password=password,
                 role=role,
                 groups=groups,
                 language=language,
+                user=User(password=hashed),
             )
             profile.default_location = home
             profile.save(update_fields=["default_location"])
         else:
-            user.set_password(password)
-            user.save(update_fields=["password"])
             profile = user.profile
-        people.append({"email": email, "name": name, "role": str(role), "id": str(profile.id)})
+            if is_given:
+                user.password = hashed
+                user.save(update_fields=["password"])
+        people.append(
+            {
+                "email": email,
+                "name": name,
+                "role": str(role),
+                "id": str(profile.id),
+                "is_new": user is None,
+            }
+        )
     return people
 
 
