@@ -12,8 +12,10 @@ from web.payments.money import Money
 from web.payments.operations import carts
 from web.payments.operations.intents import no_cart
 from web.payments.queries import sales
+from web.payments.queries.moment import one_moment
 
 
+@one_moment()
 def _show(call: Call, subject: str) -> BaseModel:
     token = subject or str(call.path["cart"])
     try:

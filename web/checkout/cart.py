@@ -28,6 +28,7 @@ from web.payments.operations import carts, desk, intents, tenders
 from web.payments.operations.reserving import may_use, planned
 from web.payments.queries import followed, sales
 from web.payments.queries.ledgers import stored
+from web.payments.queries.moment import one_moment
 from web.payments.queries.sales import Sale, Terms
 
 
@@ -60,6 +61,7 @@ def own_cart(request: TenantRequest) -> HttpResponse:
     return render(request, "checkout/no_cart.html")
 
 
+@one_moment()
 def cart_page(request: TenantRequest, refusal: Refusal | None = None) -> HttpResponse:
     """Draw the cart's page, with what was refused and what the person had typed."""
     token = reading.text(request, "cart") or reading.asked(request, "cart")

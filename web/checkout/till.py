@@ -29,6 +29,7 @@ from web.payments.operations import carts, desk
 from web.payments.operations.customers import CustomerNotFound
 from web.payments.queries import cards, customers, ledgers, sales
 from web.payments.queries import till as going_on
+from web.payments.queries.moment import one_moment
 from web.payments.queries.sales import Sale
 from web.payments.states import PaymentState
 
@@ -67,6 +68,7 @@ class WrongTotal(Refusal):
     next_step = _("No money moved. Reload the page and try again.")
 
 
+@one_moment()
 def till_page(request: TenantRequest, refusal: Refusal | None = None) -> HttpResponse:
     """Draw the till with the sale at hand, or ready for a new one."""
     token = reading.text(request, "cart") or reading.asked(request, "cart")
@@ -311,6 +313,7 @@ def _percent(typed: str) -> Decimal:
 @require_safe
 @staff_required(*GROUPS)
 @shown_on(as_page)
+@one_moment()
 def state(request: MemberRequest) -> HttpResponse:
     """Draw what can have changed: the sale's payment and the bar of sales. A paid sale leads to its receipt."""
     token = reading.asked(request, "cart")

@@ -9,12 +9,12 @@ import argparse
 import json
 import secrets
 import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from django.contrib.auth.hashers import make_password
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
-from django.db.models import QuerySet
 from django.urls import reverse
 from django.utils import timezone
 
@@ -85,15 +85,19 @@ class Command(BaseCommand):
         with transaction.atomic():
             studio, seeded = self._seed(options)
         patience = options["wait"]
+        states = StripeAccount.State
+        checked = StripeAccount.objects.filter(business=studio).exclude(
+            state__in=[states.ACTIVE, states.RETIRED]
+        )
         if patience:
-            keys = StripeAccount.objects.filter(business=studio).exclude(state=StripeAccount.State.RETIRED)
-            _wait_until_all_are(StripeAccount.State.ACTIVE, keys, patience)
+            _wait_until_none(lambda: list(checked.all()), patience)
         with transaction.atomic():
             for label in options["reader"]:
                 _reader(studio, label)
+        known = Reader.objects.filter(business=studio)
+        there = known.exclude(state__in=[Reader.State.READY, Reader.State.REMOVED])
         if patience:
-            known = Reader.objects.filter(business=studio).exclude(state=Reader.State.REMOVED)
-            _wait_until_all_are(Reader.State.READY, known, patience)
+            _wait_until_none(lambda: list(there.all()), patience)
         seeded["readers"] = [
             {"label": reader.label, "state": reader.state, "id": reader.stripe_reader_id}
             for reader in Reader.objects.filter(business=studio).order_by("id")
@@ -158,13 +162,11 @@ class Command(BaseCommand):
         }
 
 
-def _wait_until_all_are(
-    wanted: str, rows: QuerySet[StripeAccount] | QuerySet[Reader], seconds: float
-) -> None:
+def _wait_until_none(waiting: Callable[[], Sequence[StripeAccount | Reader]], seconds: float) -> None:
     """Wait for a worker. Raises CommandError, saying what is still missing, or what Stripe refused."""
     deadline = time.monotonic() + seconds
     while True:
-        others = list(rows.exclude(state=wanted))
+        others = waiting()
         if not others:
             return
         if time.monotonic() > deadline or any(one.problem for one in others):
