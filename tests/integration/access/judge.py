@@ -34,10 +34,9 @@ def writes() -> Iterator[set[str]]:
 
 
 @contextmanager
-def changes() -> Iterator[dict[str, int]]:
-    """Collect what has changed when it is over: what was written and undone again is no change."""
+def changes(before: dict[str, int]) -> Iterator[dict[str, int]]:
+    """Collect what has changed since `before` when it is over: what was written and undone again is no change."""
     found: dict[str, int] = {}
-    before = books()
     with writes() as written:
         yield found
     if written:

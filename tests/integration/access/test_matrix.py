@@ -24,7 +24,7 @@ from tests.integration.access.asking import (
     unsafe,
     who_may,
 )
-from tests.integration.access.judge import changes, writes
+from tests.integration.access.judge import books, changes, writes
 from tests.integration.access.table import NOTHING, Row
 from tests.integration.access.world import FOREIGNER, World
 
@@ -71,11 +71,12 @@ def test_who_may_what(world: World, row: Row) -> None:
     wrong: list[str] = []
     with undone():
         asked = row.ask(world.mine)
+        before = books()
         for role, person in people(row, world).items():
             studio = world.theirs if role == FOREIGNER else world.mine
             refused = refusal_of(row.who, role, is_json=row.is_json)
             expected = row.but.get(role, refused or row.answer)
-            with undone(), changes() as changed:
+            with undone(), changes(before) as changed:
                 response = send(row, asked, studio.browser(person, host=world.mine.host))
                 list(getattr(response, "streaming_content", []))
             if response.status_code != expected:
@@ -98,8 +99,9 @@ def test_what_is_anothers_does_not_exist(world: World, row: Row) -> None:
         mine, theirs = row.ask(world.mine), row.ask(world.theirs)
         if row.method == "GET" and not mine.args and not mine.query:
             return
+        before = books()
         for field, asked, expected in swapped(row, mine, theirs):
-            with undone(), changes() as changed:
+            with undone(), changes(before) as changed:
                 response = send(row, asked, world.mine.browser(person))
             if response.status_code != expected:
                 wrong.append(f"{field}: {brief(response)}, not {expected}")
