@@ -69,10 +69,11 @@ def send(sending: Sending) -> Answer:
         return Answer(None, "address_forbidden")
     host, port = parts.hostname or "", parts.port or (443 if is_safe else 80)
     timer: threading.Timer | None = None
+    is_over = threading.Event()  # set before the connection is cut: whoever waits on it knows why
     connection = http.client.HTTPConnection(host, port)
     try:
         connection.sock = _connect(host, port)
-        timer = threading.Timer(WHOLE_SECONDS, _shut, [connection])
+        timer = threading.Timer(WHOLE_SECONDS, _shut, [connection, is_over])
         timer.daemon = True
         timer.start()
         if is_safe:
@@ -89,8 +90,7 @@ def send(sending: Sending) -> Answer:
     except TimeoutError:
         return Answer(None, "timed_out")
     except (OSError, http.client.HTTPException, ValueError):
-        is_over = timer is not None and not timer.is_alive()
-        return Answer(None, "timed_out" if is_over else "not_reached")
+        return Answer(None, "timed_out" if is_over.is_set() else "not_reached")
     finally:
         if timer is not None:
             timer.cancel()
@@ -136,7 +136,8 @@ def _encrypt(connection: http.client.HTTPConnection, host: str) -> None:
     connection.sock.do_handshake()
 
 
-def _shut(connection: http.client.HTTPConnection) -> None:
+def _shut(connection: http.client.HTTPConnection, is_over: threading.Event) -> None:
     """End a try that takes too long, whatever it waits for."""
+    is_over.set()
     with contextlib.suppress(OSError):
         socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)

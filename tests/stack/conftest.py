@@ -24,8 +24,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(120))
 
 
-# Tests may run as a shell's background job, which inherits SIGINT ignored; a newcomer's terminal does not.
-LISTENS_TO_CTRL_C = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+# Tests may run as a background job, or under nohup, which inherit these ignored; a newcomer's terminal does not.
+LISTENS_TO_CTRL_C = """import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+"""
 
 
 @pytest.fixture(autouse=True)
