@@ -238,7 +238,8 @@ def _run(lease: Lease, caller: limits.Caller, started: float) -> str:
     if lease.kind.is_followed:
         # Kept for a day for whoever watches; the truth is in the job's row and its effect.
         current_app.backend.store_result(str(lease.public_id), result, "SUCCESS")
-    jobs.complete(lease, now=timezone.now())
+    if not lease.is_done:  # most end in the transaction of their effect
+        jobs.complete(lease, now=timezone.now())
     log.info("job.done", ms=round((time.monotonic() - started) * 1000))
     return "done"
 

@@ -118,7 +118,7 @@ DELIVER_EVENT = JobKind("deliver_event", Queue.OUTGOING, lease_seconds=60, argum
 CATALOGUE = {kind.name: kind for kind in list(globals().values()) if isinstance(kind, JobKind)}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Lease:
     """A claim of a job. Only the newest claim (the highest fence) may open an attempt or end the job."""
 
@@ -135,6 +135,7 @@ class Lease:
     due_at: datetime.datetime | None = None
     request_id: str = ""  # of the request that asked for it, for whoever reads the logs
     traceparent: str = ""  # the same for traces, in W3C's words
+    is_done: bool = False  # its end is committed: `complete` need not be asked again
 
 
 class LeaseLost(Exception):
@@ -312,8 +313,13 @@ def hold(lease: Lease) -> None:
 
 def complete(lease: Lease, *, now: datetime.datetime) -> bool:
     """Mark the job done, in the transaction of its effect; return whether this claim still held."""
-    return bool(
-        Job.objects.filter(id=lease.job_id, fence=lease.fence, state=Job.State.RUNNING).update(
-            state=Job.State.DONE, finished_at=now, leased_until=None, last_error=""
-        )
+    was_ours = Job.objects.filter(id=lease.job_id, fence=lease.fence, state=Job.State.RUNNING).update(
+        state=Job.State.DONE, finished_at=now, leased_until=None, last_error=""
     )
+
+    def note() -> None:
+        lease.is_done = True
+
+    if was_ours:
+        transaction.on_commit(note)
+    return bool(was_ours)

@@ -9,22 +9,25 @@ import pytest
 import requests
 from django.db import DatabaseError, connection, transaction
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
+from tasks import relay
 from tasks.webhooks import drain_inbox
 from tests.factories import ItemFactory, ProfileFactory
 from tests.integration.conftest import AtStripe
 from tests.integration.tasks.test_sale import arrive, awaiting, run, store
-from tests.shop import waiting
+from tests.shop import claim_one, waiting
 from web.payments import writes
 from web.payments.models import Cart, InboxEvent, LedgerBalance, Order, Payment, PaymentEvent
-from web.payments.operations import carts
+from web.payments.operations import carts, drills
 from web.payments.states import PaymentState
 
 pytestmark = pytest.mark.django_db(transaction=True)
 Make = Callable[..., AtStripe]
 
 STATEMENTS_A_BATCH = 21  # of any size: with its savepoints, its begin and its commit
-STATEMENTS_TO_CREATE_AN_INTENT = 32  # the claim, the attempt, the call, what came of it, the end
+STATEMENTS_A_JOB = 5  # beyond its claim
+STATEMENTS_TO_CREATE_AN_INTENT = 31  # the claim, the attempt, the call, what came of it, the end
 STRIPE_CALLS_A_SALE = 1  # beyond the customer's own
 
 
@@ -177,3 +180,13 @@ def test_two_steps_of_a_payment_are_never_stored_as_one(at_stripe: Make) -> None
     payment.state = PaymentState.SUCCEEDED
     with pytest.raises(writes.NotInABatch):
         gathered.payment(payment)
+
+
+def test_what_a_job_costs() -> None:
+    """Begin, lock, effect, end, commit; what it ended in its own transaction is not ended again."""
+    drills.put(steps=1, now=timezone.now())
+    lease = claim_one("drill_step")
+    with CaptureQueriesContext(connection) as seen:
+        relay.run(lease)
+    assert lease.is_done
+    assert len(seen) == STATEMENTS_A_JOB, [one["sql"][:90] for one in seen]
