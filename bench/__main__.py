@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from bench import engine, growth, house, sales, table, webhooks
+from bench import engine, growth, house, readers, sales, table, webhooks
 from bench.house import House
 from bench.table import Row
 
@@ -24,6 +24,7 @@ class Group:
 GROUPS: dict[str, Group] = {
     "webhooks": Group(webhooks.measure),
     "sales": Group(sales.measure, webhooks=True, env=sales.ENV),
+    "readers": Group(readers.measure, webhooks=True),
     "jobs": Group(engine.cost),
     "recovery": Group(engine.recovery),
     "growth": Group(growth.measure, webhooks=True, env=sales.ENV),

@@ -29,9 +29,9 @@ from web.core.groups import GROUP_NAMES  # noqa: E402
 from web.core.models import Business, BusinessHost, Item, Location, Profile  # noqa: E402
 from web.payments import jobs  # noqa: E402
 from web.payments.bell import bell  # noqa: E402
-from web.payments.models import Cart, Job, Payment, PaymentEvent, StripeAccount  # noqa: E402
+from web.payments.models import Cart, Job, Payment, PaymentEvent, Reader, StripeAccount  # noqa: E402
 from web.payments.money import Money  # noqa: E402
-from web.payments.operations import accounts, carts, intents, readers, settling  # noqa: E402
+from web.payments.operations import accounts, carts, intents, readers, settling, terminal  # noqa: E402
 from web.payments.snapshots import IntentSnapshot, Source  # noqa: E402
 from web.payments.states import PaymentState  # noqa: E402
 
@@ -198,6 +198,20 @@ def register_readers(*, business: int, number: int) -> None:
         )  # fmt: skip
 
 
+def sell_on_readers(*, business: int) -> None:
+    """Put a sale on every reader, as their tills ask for it."""
+    shop = Business.objects.get(id=business)
+    item = Item.objects.filter(business=shop).order_by("price_minor")[0]
+    owner = Profile.objects.get(business=shop)
+    for index, reader in enumerate(Reader.objects.filter(business=shop).order_by("id")):
+        cart = _cart(shop, reader.location, item, index)
+        terminal.start(
+            business=shop, token=cart.token, reader_id=reader.public_id, form_token=f"bench-form-{cart.token}",
+            expected_total_minor=_total(cart), asks_for_tip=False, staff=owner, now=timezone.now(),
+        )  # fmt: skip
+    bell.wait_until_rung(seconds=5)
+
+
 def wait_jobs(*, business: int, number: int, seconds_ahead: int) -> None:
     """Write jobs that are due much later, by SQL: a backlog that claims have to look past."""
     with connection.cursor() as cursor:
@@ -253,7 +267,17 @@ def counts() -> dict[str, int]:
 
 COMMANDS: dict[str, Callable[..., Any]] = {
     command.__name__: command
-    for command in (shops, webhook_secret, sales, open_carts, register_readers, wait_jobs, steps, counts)
+    for command in (
+        shops,
+        webhook_secret,
+        sales,
+        open_carts,
+        register_readers,
+        sell_on_readers,
+        wait_jobs,
+        steps,
+        counts,
+    )
 }
 
 
