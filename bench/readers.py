@@ -2,7 +2,7 @@
 
 The sales are put on their readers by the product's operations and not by tills over HTTP: on two cores five hundred
 tills that look once a second would be most of what is measured. What a till shows is the ledger's state, at its next
-look. Somebody stands at every reader and taps when all of them are in use; the account's limits are Stripe's usual ones.
+look. Somebody stands at every reader and taps once all are in use; the account's limits are Stripe's usual ones.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -34,6 +35,7 @@ class House:
 
     def __init__(self, stack: Stack, studio: Studio, points: Points) -> None:
         self.stack, self.studio, self.points = stack, studio, points
+        self._time_passes: threading.Event | None = None
 
     # --- selling ---
 
@@ -165,8 +167,17 @@ class House:
     # --- the end of a test ---
 
     def hurry(self) -> None:
-        """Let time pass: what waits for another try is due, and the leases of the dead have run out."""
+        """Let time pass, from now until the end of the test: what waits for another try is due, and the leases of
+        the dead have run out, of those too who are only about to die."""
         quiet.hurry(self.stack.urls.database)
+        if self._time_passes is None:
+            self._time_passes = threading.Event()
+            threading.Thread(target=self._hurry_until, args=[self._time_passes], daemon=True).start()
+
+    def _hurry_until(self, is_over: threading.Event) -> None:
+        while not is_over.wait(quiet.LOOK_SECONDS):
+            with contextlib.suppress(psycopg.OperationalError):  # PostgreSQL is what this test breaks
+                quiet.hurry(self.stack.urls.database, those_at_rest=False)
 
     def until(self, is_so: Callable[[], Any], what: str) -> None:
         """Wait for something that must come."""
@@ -176,7 +187,10 @@ class House:
             time.sleep(0.05)
 
     def healthy(self) -> None:
-        """Disarm every fault and have every part running."""
+        """Disarm every fault, have every part running, and time pass as it does."""
+        if self._time_passes is not None:
+            self._time_passes.set()
+            self._time_passes = None
         self.points.disarm()
         self.control("DELETE", "faults")
         for process in self.stack.processes():

@@ -16,7 +16,7 @@ from django.utils import timezone
 from django.utils.cache import patch_vary_headers
 from django.utils.translation import gettext as _
 from django.views.decorators.csrf import csrf_exempt
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from web.api.problems import (
     BodyTooLarge,
@@ -30,6 +30,7 @@ from web.api.problems import (
     as_problem,
 )
 from web.api.shapes import Nothing
+from web.core import bodies
 from web.core.models import Business
 from web.core.tenancy import TenantRequest
 from web.payments import history
@@ -40,7 +41,9 @@ from web.payments.operations.api_tokens import Caller
 
 LARGEST_BODY = 32_768  # bytes; a cart of a hundred lines has about 4,000
 KEY = re.compile(r"[\x21-\x7e]{1,255}")
-MOST_PROBLEMS = 10
+_REFUSALS = bodies.Refusals(
+    BodyTooLarge, WrongContentType, MalformedJson, lambda fields: InvalidRequest(fields=fields)
+)
 
 Scope = ApiToken.Scope
 
@@ -126,7 +129,10 @@ def _serve(request: TenantRequest, route: Route, path: Mapping[str, Any]) -> Htt
     caller = api_tokens.use(business=request.business, secret=secret.strip(), now=now)
     if not caller.may(route.scope):
         raise ScopeMissing(scope=str(route.scope))
-    body = None if route.body is None else _body(request, route.body)
+    body = None
+    if route.body is not None:
+        is_nothing = route.body is Nothing
+        body = bodies.read(request, route.body, _REFUSALS, largest=LARGEST_BODY, may_be_empty=is_nothing)
     call = Call(
         request=request,
         business=request.business,
@@ -179,43 +185,13 @@ def _query(request: HttpRequest, route: Route) -> dict[str, str]:
     wrong = [name for name in request.GET if name not in route.query]
     if wrong:
         raise InvalidRequest(
-            fields=[{"field": name[:100], "problem": _("is not known here")} for name in wrong[:10]]
+            fields=[
+                {"field": name[:100], "problem": _("is not known here")}
+                for name in wrong[: bodies.MOST_PROBLEMS]
+            ]
         )
     given = {name: request.GET[name] for name in request.GET}
     for name, value in given.items():
         if not value.isprintable() or len(value) > 200:
             raise InvalidRequest(fields=[{"field": name, "problem": _("is not text")}])
     return given
-
-
-def _body(request: HttpRequest, shape: type[BaseModel]) -> BaseModel:
-    announced = request.headers.get("Content-Length", "")
-    if announced.isdecimal() and int(announced) > LARGEST_BODY:
-        raise BodyTooLarge
-    raw = request.read(LARGEST_BODY + 1)
-    if len(raw) > LARGEST_BODY:
-        raise BodyTooLarge
-    if not raw.strip() and shape is Nothing:
-        raw = b"{}"
-    elif request.content_type != "application/json":
-        raise WrongContentType
-    try:
-        json.loads(raw)
-    except (ValueError, RecursionError) as error:  # also bytes that are not UTF-8
-        raise MalformedJson from error
-    try:
-        return shape.model_validate_json(raw)
-    except ValidationError as error:
-        raise InvalidRequest(fields=_problems(error)) from error
-
-
-def _problems(error: ValidationError) -> list[dict[str, str]]:
-    """List what is wrong, without repeating what was sent."""
-    words = {"missing": _("is missing"), "extra_forbidden": _("is not known here")}
-    return [
-        {
-            "field": ".".join(str(part) for part in problem["loc"])[:100] or "body",
-            "problem": words.get(problem["type"], problem["msg"]),
-        }
-        for problem in error.errors(include_input=False, include_url=False)[:MOST_PROBLEMS]
-    ]
