@@ -19,7 +19,7 @@ import pytest
 from cryptography.fernet import Fernet
 
 from stack.browser import ARGUMENTS, find_or_install_chromium
-from stack.servers import postgres_from_environment_or_start, redis_from_environment_or_start
+from stack.servers import NO_FSYNC, postgres_from_environment_or_start, redis_from_environment_or_start
 
 if TYPE_CHECKING:
     from django.test import Client
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from web.core.models import Business, Profile
 
 _TESTS = Path(__file__).parent
+os.environ.setdefault(NO_FSYNC, "1")  # for every server that a test starts, too
 _folder = Path(tempfile.mkdtemp(prefix="paydesk-tests-"))
 _servers = [postgres_from_environment_or_start(_folder), redis_from_environment_or_start(_folder)]
 # Where tests run in several processes these share the servers. pytest-django gives each a database of its own; each

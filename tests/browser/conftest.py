@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, BrowserContext, Error, Page, ViewportSi
 from stack import demo
 from stack.processes import Stack
 from stack.reader import Reader
-from tests import produced
+from tests import leaks, produced
 from tests.own_servers import own_servers
 
 PHONE = ViewportSize(width=360, height=740)
@@ -64,6 +64,7 @@ def studio(browser_type_launch_args: dict[str, Any]) -> Iterator[Studio]:
         opened = demo.open_studio(stack)
         yield Studio(opened.site, stack.urls.sandbox, stack.urls.database, opened.seeded, stack)
         produced.judge(stack.urls.sandbox)
+        leaks.judge_stores(stack.urls.redis, stack.urls.database)
 
 
 @dataclass

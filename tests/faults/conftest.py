@@ -28,6 +28,7 @@ def _house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         yield running
         produced.judge(running.stack.urls.sandbox)
         leaks.judge(running.stack.run_dir, running.stack.mail_dir)
+        leaks.judge_stores(running.stack.urls.redis, running.stack.urls.database)
 
 
 @pytest.fixture

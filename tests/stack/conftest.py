@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from stack.servers import NO_FSYNC
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 GONE_SECONDS = 10.0
 
@@ -34,7 +36,7 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 @pytest.fixture(autouse=True)
 def own_servers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody's given servers are touched."""
-    for name in ("DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "PAYDESK_CHROMIUM"):
+    for name in ("DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "PAYDESK_CHROMIUM", NO_FSYNC):
         monkeypatch.delenv(name, raising=False)
 
 

@@ -15,7 +15,7 @@ import redis
 
 from stack import servers
 from stack.lifetime import StartError
-from stack.servers import GivenServer, GivenServerError, PostgresServer, RedisServer
+from stack.servers import NO_FSYNC, GivenServer, GivenServerError, PostgresServer, RedisServer
 from tests.stack.conftest import eventually, gone, line_of
 
 Owner = Callable[[str], "subprocess.Popen[str]"]
@@ -32,7 +32,8 @@ OWNER = """
 @pytest.fixture(scope="module")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("DATABASE_URL", raising=False)
+        for name in ("DATABASE_URL", NO_FSYNC):
+            patch.delenv(name, raising=False)
         with PostgresServer.start(tmp_path_factory.mktemp("postgres")) as server:
             yield server
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -90,10 +91,10 @@ def test_sales_applied_together_end_as_sales_applied_alone(at_stripe: Make) -> N
     """The rows that a batch leaves are those that its sales would have left one by one, to the column."""
     at = at_stripe()
     together, alone = paid(at, 1), paid(at, 1)
-    by_intent: dict[str, list[dict[str, Any]]] = {}
-    for event in at.events():
-        thing = event["data"]["object"]
-        by_intent.setdefault(thing.get("payment_intent") or thing["id"], []).append(event)
+    by_intent = _told(at)
+    while len(by_intent[str(together[0].intent_id)]) != len(by_intent[str(alone[0].intent_id)]):
+        time.sleep(0.05)  # Stripe is still telling of the last one
+        by_intent = _told(at)
     arrive(at, by_intent[str(together[0].intent_id)])
     for event in by_intent[str(alone[0].intent_id)]:
         store(at, event)
@@ -101,6 +102,15 @@ def test_sales_applied_together_end_as_sales_applied_alone(at_stripe: Make) -> N
         patch.setattr(writes, "flush", _refuse)
         drain_inbox()
     assert _picture(together[0]) == _picture(alone[0])
+
+
+def _told(at: AtStripe) -> dict[str, list[dict[str, Any]]]:
+    """Return the events of each intent, and of its charge."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for event in at.events():
+        thing = event["data"]["object"]
+        found.setdefault(thing.get("payment_intent") or thing["id"], []).append(event)
+    return found
 
 
 def _refuse(_gathered: object) -> None:
