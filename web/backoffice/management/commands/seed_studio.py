@@ -91,13 +91,12 @@ class Command(BaseCommand):
         )
         if patience:
             _wait_until_none(lambda: list(checked.all()), patience)
-        with transaction.atomic():
-            for label in options["reader"]:
-                _reader(studio, label)
         known = Reader.objects.filter(business=studio)
         there = known.exclude(state__in=[Reader.State.READY, Reader.State.REMOVED])
-        if patience:
-            _wait_until_none(lambda: list(there.all()), patience)
+        for label in options["reader"]:  # one after the other: a code that is being registered is one click
+            _reader(studio, label)
+            if patience:
+                _wait_until_none(lambda: list(there.all()), patience)
         seeded["readers"] = [
             {"label": reader.label, "state": reader.state, "id": reader.stripe_reader_id}
             for reader in Reader.objects.filter(business=studio).order_by("id")
