@@ -96,18 +96,29 @@ def pytest_xdist_setupnodes() -> None:
     os.environ.pop("DJANGO_SETTINGS_MODULE", None)
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where tests run in several processes, those that share a whole stack stay in one.
+# Each of these shares a whole stack, which takes long to start: where tests run in several processes, it stays in one.
+TOGETHER = (
+    "tests/browser/",
+    "tests/faults/test_drills.py",
+    "tests/faults/test_processes_die.py",
+    "tests/faults/test_rolling_restart.py",
+    "tests/stack/",
+)
 
-    The longest ones name a group of their own beside it: of two stacks each process gets one.
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give tests out in the order that they were found in: those with a database first, as pytest-django has it, for
+    a browser's event loop stays behind in its process. By a scheduler of our own: xdist's groups are lost on pytest 9.
     """
-    for item in items:
-        room, *rest = item.path.relative_to(_TESTS).parts
-        if room in ("browser", "faults", "stack"):
-            item.add_marker(pytest.mark.xdist_group(room))
-        elif room == "journeys":
-            item.add_marker(pytest.mark.xdist_group(rest[-1]))
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByStack(LoadScopeScheduling):  # type: ignore[misc]  # xdist says nothing of its types
+        def _split_scope(self, nodeid: str) -> str:
+            return next((shared for shared in TOGETHER if nodeid.startswith(shared)), nodeid)
+
+    config.option.loadscopereorder = False
+    return ByStack(config, log)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

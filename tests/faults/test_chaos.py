@@ -9,7 +9,7 @@ import pytest
 from stack.chaos import Chaos
 from tests.faults.house import House
 
-pytestmark = [pytest.mark.xdist_group("upheaval"), pytest.mark.slow, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 SEED = int(os.environ.get("PAYDESK_CHAOS_SEED", "20261123"))
 SALES = int(os.environ.get("PAYDESK_CHAOS_SALES", "60"))
 

@@ -11,7 +11,7 @@ import pytest
 from stack.processes import ROOT
 from tests.faults.house import House
 
-pytestmark = [pytest.mark.xdist_group("upheaval"), pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 def test_the_broker_drill(house: House) -> None:

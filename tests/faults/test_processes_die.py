@@ -24,7 +24,7 @@ from tests.faults.house import House
 from web.core import faultpoints
 from web.payments.jobs import QUEUES
 
-pytestmark = [pytest.mark.xdist_group("house"), pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 WORKERS = ("worker-stripe-1", "worker-mail-1", "worker-ledger-1")
 
 

@@ -10,7 +10,7 @@ from stack.chaos.patient import PatientCustomer
 from stack.demo import GOOD_CARD
 from tests.faults.house import House
 
-pytestmark = [pytest.mark.xdist_group("upheaval"), pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 GRACE_SECONDS = 45.0  # of a deployment; compose.yaml grants its workers 50
 PARTS = ("worker-stripe-1", "worker-ledger-1", "worker-mail-1", "beat", "web")
 BUYERS = 3
