@@ -111,9 +111,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Give tests out in the order that they were found in: those with a database first, as pytest-django has it, for
     a browser's event loop stays behind in its process. By a scheduler of our own: xdist's groups are lost on pytest 9.
     """
-    from xdist.scheduler import LoadScopeScheduling
+    from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
-    class ByStack(LoadScopeScheduling):  # type: ignore[misc]  # xdist says nothing of its types
+    class ByStack(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             return next((shared for shared in TOGETHER if nodeid.startswith(shared)), nodeid)
 
