@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pytest
@@ -18,6 +19,7 @@ from pytest_django import Settings
 from redis import Redis
 
 from tasks import relay
+from tasks.gateway import stripe_api
 from tasks.terminal import look_at_readers
 from tests.contract.conftest import eventually
 from tests.factories import ProfileFactory, StaffFactory
@@ -431,6 +433,20 @@ def _look(at: AtStripe) -> None:
     look_at_readers()
 
 
+@contextmanager
+def _patience(settings: Settings, seconds: float | None) -> Iterator[None]:
+    """Wait for Stripe so long; a client keeps the patience that it was made with."""
+    usual = settings.STRIPE_READ_TIMEOUT_SECONDS
+    if seconds is None:
+        yield
+        return
+    settings.STRIPE_READ_TIMEOUT_SECONDS = seconds
+    stripe_api._client.cache_clear()
+    yield
+    settings.STRIPE_READ_TIMEOUT_SECONDS = usual
+    stripe_api._client.cache_clear()
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_stripe_fails_in_the_middle(at: AtStripe, settings: Settings, name: str) -> None:
     for fault in (*FAULTS, *(("timeout_after",) if name in MONEY else ())):
@@ -439,11 +455,8 @@ def test_stripe_fails_in_the_middle(at: AtStripe, settings: Settings, name: str)
         ).flushdb()  # each fault by itself: two in a row may shut the breaker
         asked = CASES[name](at)
         at.fault(fault, match={"path": asked.path, "method": asked.method}, times=1)
-        usual = settings.STRIPE_READ_TIMEOUT_SECONDS
-        if fault == "timeout_after":
-            settings.STRIPE_READ_TIMEOUT_SECONDS = TIMEOUT_SECONDS
-        run(name if name != "ask_bulk_refund" else "submit_refund")
-        settings.STRIPE_READ_TIMEOUT_SECONDS = usual
+        with _patience(settings, TIMEOUT_SECONDS if fault == "timeout_after" else None):
+            run(name if name != "ask_bulk_refund" else "submit_refund")
         armed = at.sandbox.control("GET", "faults")["data"]
         assert [one["struck"] for one in armed if one["match"].get("account") == at.slug][-1] == 1, (
             "it never struck"
