@@ -52,9 +52,9 @@ def hurry(database_url: str, *, those_at_rest: bool = True) -> None:
 
 
 def is_alive(worker: str) -> bool:
-    """Tell whether the process that a claim names (host:process:thread) still runs; elsewhere counts as alive."""
-    host, pid, *_thread = worker.split(":")
-    if host != socket.gethostname():
+    """Tell whether the process that a claim names (worker@host:process:thread) still runs; elsewhere it does."""
+    name, pid, _thread = worker.rsplit(":", 2)
+    if name.rpartition("@")[2] != socket.gethostname():
         return True
     try:
         os.kill(int(pid), 0)
