@@ -8,12 +8,12 @@ look. Somebody stands at every reader and taps once all are in use; the account'
 from __future__ import annotations
 
 import psycopg
-import requests
 
 from bench import house, size
 from bench.house import House
 from bench.table import Row
 from stack.reader import tap_all_by_themselves
+from stack.readers import calls_since, forget_webhooks
 
 READERS = size.of(500)
 PUT_PER_SECOND = 25  # Stripe's limit for one endpoint: what the last reader waits for before the first tap
@@ -44,7 +44,7 @@ def measure(h: House) -> list[Row]:
                  " AND event.event_type = 'payment_intent.succeeded'")
         )  # fmt: skip
         told.details = {"gets_a_sale": round(asked / READERS, 1), "most_in_flight": most}
-        _forget_webhooks(h, shop)
+        forget_webhooks(h.sandbox, f"sk_test_{shop['stripe']}_k")
         asked, most = _sell(h, shop, "without webhooks")
     # The tap follows the reader's screen by so long; our clock of the screen is the moment before we asked for it.
     looked.runs.append(_p95(h, f"(action.sent_at + interval '{TAP_AFTER_MS} milliseconds')"))
@@ -67,9 +67,8 @@ def _sell(h: House, shop: dict[str, object], how: str) -> tuple[int, int]:
         return row[0] == 0
 
     h.wait(IN_FLIGHT, over)
-    with log.open("rb") as file:
-        file.seek(before)
-        return file.read().count(b"GET /v1/"), most
+    gets = [line for line in calls_since(log, before) if line.startswith("GET ")]
+    return len(gets), most
 
 
 def _p95(h: House, since: str, join: str = "") -> float:
@@ -83,10 +82,3 @@ def _p95(h: House, since: str, join: str = "") -> float:
         ).fetchone()
     assert found is not None
     return float(found[0])
-
-
-def _forget_webhooks(h: House, shop: dict[str, object]) -> None:
-    head = {"Authorization": f"Bearer sk_test_{shop['stripe']}_k"}
-    listed = requests.get(f"{h.sandbox}/v1/webhook_endpoints", headers=head, timeout=20).json()
-    for endpoint in listed["data"]:
-        requests.delete(f"{h.sandbox}/v1/webhook_endpoints/{endpoint['id']}", headers=head, timeout=20)

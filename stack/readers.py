@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import requests
 
@@ -70,18 +71,26 @@ def main() -> None:
     with Stack() as stack:
         open_studio(stack)
         if options.deaf:
-            _forget_webhooks(stack.urls.sandbox)
+            forget_webhooks(stack.urls.sandbox, SECRET_KEY)
         problems = _sell(stack, options.readers, options.sales, options.declined, options.patience)
     for problem in problems:
         print(f"readers: {problem}", flush=True)
     sys.exit(1 if problems else 0)
 
 
-def _forget_webhooks(sandbox: str) -> None:
-    head = {"Authorization": f"Bearer {SECRET_KEY}"}
+def forget_webhooks(sandbox: str, secret_key: str) -> None:
+    """Have Stripe tell an account nothing any more."""
+    head = {"Authorization": f"Bearer {secret_key}"}
     listed = requests.get(f"{sandbox}/v1/webhook_endpoints", headers=head, timeout=20).json()
     for endpoint in listed["data"]:
         requests.delete(f"{sandbox}/v1/webhook_endpoints/{endpoint['id']}", headers=head, timeout=20)
+
+
+def calls_since(log: Path, position: int) -> list[str]:
+    """Return what Stripe was asked since its log was so many bytes long, a line a call."""
+    with log.open("rb") as file:
+        file.seek(position)
+        return [line for line in file.read().decode(errors="replace").splitlines() if " /v1/" in line]
 
 
 def _sell(stack: Stack, readers: int, sales: int, declined: float, patience: float) -> list[str]:
@@ -119,9 +128,7 @@ def _sell(stack: Stack, readers: int, sales: int, declined: float, patience: flo
         list(tills.map(stand_at, [reader["reader"] for reader in ready]))
     seconds = time.monotonic() - began
     problems = failed + _unbalanced(stack, patience)
-    with log.open("rb") as file:
-        file.seek(asked_before)
-        lines = [line for line in file.read().decode(errors="replace").splitlines() if " /v1/" in line]
+    lines = calls_since(log, asked_before)
     gets = [line for line in lines if line.startswith("GET ")]
     listings = [line for line in gets if " /v1/terminal/readers?" in line or " /v1/terminal/readers " in line]
     number = max(len(taken), 1)

@@ -1,6 +1,6 @@
 """Stripe's address is answered before what only people need: sessions, languages, tenants by host, browsers' policies.
 
-The events of a busy hour are most of what the web processes do, and that half of their way led past middleware which
+The events of a busy hour are most of what the web processes do, and two fifths of their time went to middleware that
 had nothing to say to them. The address is still an ordinary one, in urls.py: what is counted and logged is the same.
 """
 
@@ -34,7 +34,9 @@ class WebhookMiddleware:
 
 @lru_cache(maxsize=4096)  # one address a business
 def _match(path: str) -> ResolverMatch | None:
+    """Return the match of Stripe's address. No other passes here, whatever else may once begin like it."""
     try:
-        return resolve(path)
+        match = resolve(path)
     except Resolver404:
         return None
+    return match if match.url_name == "stripe-webhook" else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +13,7 @@ from django.utils import timezone
 
 from tasks import relay
 from tasks.webhooks import drain_inbox
+from tests.contract.conftest import eventually
 from tests.factories import ItemFactory, ProfileFactory
 from tests.integration.conftest import AtStripe
 from tests.integration.tasks.test_sale import arrive, awaiting, run, store
@@ -91,12 +91,13 @@ def test_sales_applied_together_end_as_sales_applied_alone(at_stripe: Make) -> N
     """The rows that a batch leaves are those that its sales would have left one by one, to the column."""
     at = at_stripe()
     together, alone = paid(at, 1), paid(at, 1)
+    first, second = (str(payments[0].intent_id) for payments in (together, alone))
+    eventually(
+        lambda: len(_told(at)[first]) == len(_told(at)[second]), "all that Stripe tells of the last one"
+    )
     by_intent = _told(at)
-    while len(by_intent[str(together[0].intent_id)]) != len(by_intent[str(alone[0].intent_id)]):
-        time.sleep(0.05)  # Stripe is still telling of the last one
-        by_intent = _told(at)
-    arrive(at, by_intent[str(together[0].intent_id)])
-    for event in by_intent[str(alone[0].intent_id)]:
+    arrive(at, by_intent[first])
+    for event in by_intent[second]:
         store(at, event)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(writes, "flush", _refuse)

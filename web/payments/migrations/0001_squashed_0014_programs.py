@@ -333,9 +333,6 @@ class CreateTables(Operation):
     nearly all of them: that took three quarters of an installation's time.
     """
 
-    reduces_to_sql = True
-    reversible = True
-
     def __init__(self, tables: list[migrations.CreateModel]) -> None:
         self.tables = tables
 

@@ -85,12 +85,10 @@ class Command(BaseCommand):
         with transaction.atomic():
             studio, seeded = self._seed(options)
         patience = options["wait"]
-        states = StripeAccount.State
-        checked = StripeAccount.objects.filter(business=studio).exclude(
-            state__in=[states.ACTIVE, states.RETIRED]
-        )
-        if patience:
-            _wait_until_none(lambda: list(checked.all()), patience)
+        keys = StripeAccount.objects.filter(business=studio)
+        in_use = keys.filter(state=StripeAccount.State.ACTIVE)
+        if patience:  # keys that were refused before do not matter once others are in use
+            _wait_until_none(lambda: [] if in_use.exists() else list(keys.all()), patience)
         known = Reader.objects.filter(business=studio)
         there = known.exclude(state__in=[Reader.State.READY, Reader.State.REMOVED])
         for label in options["reader"]:  # one after the other: a code that is being registered is one click
