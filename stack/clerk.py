@@ -21,6 +21,11 @@ MOST_TRIES = 12
 _CSRF = re.compile(r'name="csrfmiddlewaretoken" value="([^"]+)"')
 
 
+def _told(page: str) -> str:
+    """Return what a page or an answer says, for a complaint."""
+    return " ".join(re.sub(r"<(script|style).*?</\1>|<[^>]*>", " ", page, flags=re.DOTALL).split())[:400]
+
+
 @dataclass
 class OnReader:
     """A payment on a reader as the till follows it: the last status, and where it stands."""
@@ -91,9 +96,11 @@ class Clerk:
         page = self._send("GET", "/checkout/").text
         wanted = {**self._token(page), "item": item, "customer": customer}
         answer = self._send("POST", "/checkout/till/add/", data=wanted)
-        cart = answer.url.rpartition("cart=")[2]
-        if not cart:
-            raise Unexpected(f"the till began no sale: {answer.url}")
+        _page, is_sale, cart = answer.url.partition("?cart=")
+        if not is_sale:
+            raise Unexpected(
+                f"the till began no sale: {answer.status_code} of {answer.url}: {_told(answer.text)}"
+            )
         return cart
 
     def use_balance(self, cart: str, *, total: int) -> None:
@@ -157,7 +164,7 @@ class Clerk:
             method, self._site + path.removeprefix(self._site), headers=headers, timeout=20, **options
         )
         if response.status_code >= 400 and response.status_code not in TRANSIENT:
-            raise Unexpected(f"{method} {path}: {response.status_code} {response.text[:200]}")
+            raise Unexpected(f"{method} {path}: {response.status_code} {_told(response.text)}")
         return response
 
     def _ask(self, method: str, path: str, **options: Any) -> dict[str, Any]:

@@ -31,6 +31,7 @@ from stack.reader import Reader, tap_all_by_themselves
 CUSTOMERS = 12  # at once: more only wait for two cores
 SETTLE_SECONDS = 240.0
 UNHURRIED_SECONDS = 5.0
+TOLD_EVERY = 250  # sales
 PEOPLE_AT_READERS: dict[str, Any] = {"after_ms": 500, "outcomes": {"pay": 0.85, "decline": 0.15}}
 
 
@@ -144,6 +145,8 @@ class Chaos:
                 self.outcome.complaints.append(f"sale {number} ({story.__name__}): {error}")
         with self._guard:
             self._done += 1
+            if self._done % TOLD_EVERY == 0:
+                print(f"chaos: {self._done} of {self.sales} sales", flush=True)
             self.outcome.stories[story.__name__] += 1
             self.outcome.ends[end] += 1
 

@@ -31,6 +31,7 @@ from web.payments.operations import accounts
 PATIENCE_SECONDS = (
     0.8  # a person's call waits this long for its turn; then its thread is worth more to others
 )
+SWEEP_PATIENCE_SECONDS = 3.0  # and one of a sweep that has begun: put off, it would begin anew each time
 LOCK_SECONDS = 1.0  # another request holds the object at Stripe: it is over soon
 
 log = structlog.get_logger(__name__)
@@ -50,10 +51,17 @@ class Excuse:
 
 @dataclass(slots=True)
 class Caller:
-    """The job at hand: who waits for it, and what its last call met."""
+    """The job at hand: who waits for it, how many of its calls were let through, and what the last one met."""
 
     priority: int = PERSON_WAITS
+    calls: int = 0
     excuse: Excuse | None = None
+
+    def patience(self) -> float:
+        """Return for how many seconds its next call may wait for its turn."""
+        if self.priority <= PERSON_WAITS:
+            return PATIENCE_SECONDS
+        return SWEEP_PATIENCE_SECONDS if self.calls else 0.0
 
 
 _caller: contextvars.ContextVar[Caller | None] = contextvars.ContextVar("paydesk_caller", default=None)
@@ -147,16 +155,21 @@ def _tell(budget: Budget, opened: Opened) -> None:
 
 
 def begin(budget: Budget, endpoint: str) -> Call:
-    """Take a call's share of the budget, or raise TurnedAway. A person's call waits a moment for its turn."""
+    """Take a call's share of the budget, or raise TurnedAway.
+
+    A person's call waits a moment for its turn. A sweep's first call does not, since its job may as well come back;
+    its later ones do: a job that needs more calls than are there at once would never end.
+    """
     caller = _caller.get() or Caller()
     caller.excuse = None  # what an earlier call of the job met was got over
     is_sweep = caller.priority > PERSON_WAITS
-    deadline = time.monotonic() + (0 if is_sweep else PATIENCE_SECONDS)
+    deadline = time.monotonic() + caller.patience()
     while True:
         ask = Ask(budget.key, endpoint, budget.per_second, budget.per_second_and_endpoint, is_sweep=is_sweep)
         left = deadline - time.monotonic()
         admission = _limits.admit(ask, patience=max(left, 0.0))
         if admission.verdict in (Verdict.GO, Verdict.PROBE):
+            caller.calls += 1
             return Call(budget, endpoint, caller, admission)
         if admission.verdict is Verdict.OPEN:
             caller.excuse = Excuse("stripe_unavailable", admission.seconds)

@@ -276,6 +276,20 @@ def test_over_budget_a_sweeps_job_is_put_off_and_a_persons_waits_a_moment(at_str
 
 
 @stripe_db
+def test_a_sweep_that_has_begun_waits_for_its_turn_and_does_not_begin_anew(at_stripe: Make) -> None:
+    """One needs more calls than it may make at once: put off at each of them it would never end."""
+    at_stripe()
+    StripeAccount.objects.update(calls_per_second_and_endpoint=5)  # of which a sweep finds one at a time
+    account = StripeAccount.objects.get()
+    with limits.job(priority=jobs.NOBODY_WAITS) as caller:
+        for _ in range(4):
+            limits.begin(limits.budget_of(account), "GET list").answered(status=200)
+        assert caller.calls == 4
+    with limits.job(priority=jobs.NOBODY_WAITS), pytest.raises(limits.TurnedAway):
+        limits.begin(limits.budget_of(account), "GET list")
+
+
+@stripe_db
 def test_stripe_away_opens_the_breaker_and_no_job_dies(at_stripe: Make) -> None:
     at, other = at_stripe(), at_stripe()
     payment = at.shop.request(at.shop.cart())
