@@ -106,6 +106,15 @@ TOGETHER = (
 )
 
 
+SHORT = ("tests/contract/", "tests/stack/", "tests/unit/")  # none of these needs a database, or takes long
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Have what is short come last: of several processes, one would otherwise end alone with what takes minutes."""
+    items.sort(key=lambda item: item.nodeid.startswith(SHORT))
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Give tests out in the order that they were found in: those with a database first, as pytest-django has it, for
