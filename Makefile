@@ -14,7 +14,7 @@ COMPILE = $(UV) pip compile pyproject.toml --universal --python-version 3.11 --g
 	--no-emit-index-url --no-emit-find-links -q --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-once test test-unit bench chaos faults faults-rabbitmq alerts-check drill doctor fuzz guards check lint types contracts migrations format messages reference licences audit lock screenshots compose-check clean
+.PHONY: help setup demo demo-once test test-unit bench chaos faults faults-rabbitmq alerts-check pooled-check ops-speed drill doctor fuzz guards check lint types contracts migrations format messages reference licences audit lock screenshots compose-check clean
 MAKEFLAGS += --no-print-directory
 
 help: ## list what can be done
@@ -58,6 +58,12 @@ fuzz: setup ## a million bodies for the webhook address, in an hour at most, and
 
 alerts-check: setup ## make every alert fire on a running stack and follow its runbook (apt-get install prometheus); ARGS="-k Stripe"
 	@$(IN)/python -m stack.alerts $(ARGS)
+
+pooled-check: setup ## sell through PgBouncer, read reports from a live replica, and lose it (apt-get install pgbouncer)
+	@$(IN)/python -m stack.pooled
+
+ops-speed: setup ## measure /ops/ with a million jobs and a million events; ARGS="--explain"
+	@$(IN)/python -m stack.crowd $(ARGS)
 
 guards: setup ## break each guard in a copy of the sources and see its test fail
 	@$(IN)/python -m tests.faults.break_guards $(ARGS)

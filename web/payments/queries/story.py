@@ -42,7 +42,7 @@ _NOT_TOLD = frozenset({"email", "name", "phone", "address", "note", "sent_to", "
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One thing that happened. `lasted` is there for what has an end."""
+    """One thing that happened. `lasted` is there for what has an end, `row` (its id) for a job and an event."""
 
     at: datetime.datetime
     source: str  # history, job, attempt, event, reader, ledger, receipt, refund, dispute, operator
@@ -50,6 +50,7 @@ class Line:
     facts: tuple[tuple[str, str], ...] = ()
     lasted: datetime.timedelta | None = None
     tone: str = ""  # ok, failed, unknown
+    row: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,6 +275,7 @@ def _jobs(story: Story) -> Iterator[Line]:
             ),
             lasted=None if job.finished_at is None else job.finished_at - job.created_at,
             tone=_tone(job.state),
+            row=job.id,
         )
 
 
@@ -311,6 +313,7 @@ def _events(story: Story) -> Iterator[Line]:
             ),
             lasted=None if event.settled_at is None else event.settled_at - event.received_at,
             tone=_tone(event.state),
+            row=event.id,
         )
 
 
