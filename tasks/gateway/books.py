@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import stripe
@@ -12,6 +14,7 @@ from web.payments.models import StripeAccount
 from web.payments.operations.drift import IntentRecord, RefundRecord, Slice
 
 PAGES = 10  # of a hundred; a slice that holds more is cut
+TRIES = 3  # of each read: a slice takes many, and one without an answer would have all of them made again
 
 
 class TooMany(Exception):
@@ -22,21 +25,32 @@ def _created(piece: Slice) -> dict[str, int]:
     return {"gte": int(piece.since.timestamp()), "lt": int(piece.until.timestamp())}
 
 
+def _read(ask: Callable[[], Any]) -> dict[str, Any]:
+    """Return what Stripe answers to a read; raise StripeUnreachable, StripeRefused or TurnedAway."""
+    for left in reversed(range(TRIES)):
+        try:
+            return data_of(ask())
+        except stripe.StripeError as error:
+            try:
+                raise_for_read(error)
+            except StripeUnreachable:
+                if not left:
+                    raise
+    raise AssertionError
+
+
 def _all(list_page: Any, params: dict[str, Any]) -> list[dict[str, Any]]:
     """Return every object of a list, whole or not at all."""
     found: list[dict[str, Any]] = []
-    try:
-        for _ in range(PAGES):
-            page = data_of(list_page({**params, "limit": 100}))
-            objects = page.get("data")
-            if not isinstance(objects, list):
-                raise StripeUnreachable("an answer that is not a list")
-            found += objects
-            if not page.get("has_more") or not objects:
-                return found
-            params = {**params, "starting_after": objects[-1]["id"]}
-    except stripe.StripeError as error:
-        raise_for_read(error)
+    for _ in range(PAGES):
+        page = _read(partial(list_page, {**params, "limit": 100}))
+        objects = page.get("data")
+        if not isinstance(objects, list):
+            raise StripeUnreachable("an answer that is not a list")
+        found += objects
+        if not page.get("has_more") or not objects:
+            return found
+        params = {**params, "starting_after": objects[-1]["id"]}
     raise TooMany
 
 
@@ -55,26 +69,21 @@ def list_refunds(account: StripeAccount, piece: Slice) -> list[RefundRecord]:
 
 def read_intent(account: StripeAccount, intent_id: str) -> IntentRecord | None:
     """Return one intent, None where Stripe does not know it; raise StripeUnreachable or StripeRefused."""
-    try:
-        intent = client_of(account).v1.payment_intents.retrieve(intent_id, {"expand": ["latest_charge"]})
-        return intent_record(data_of(intent))
-    except stripe.StripeError as error:
-        _raise_unless_missing(error)
-        return None
+    intents = client_of(account).v1.payment_intents
+    found = _one(partial(intents.retrieve, intent_id, {"expand": ["latest_charge"]}))
+    return None if found is None else intent_record(found)
 
 
 def read_refund(account: StripeAccount, refund_id: str) -> RefundRecord | None:
     """Return one refund, None where Stripe does not know it; raise StripeUnreachable or StripeRefused."""
-    try:
-        return refund_record(data_of(client_of(account).v1.refunds.retrieve(refund_id)))
-    except stripe.StripeError as error:
-        _raise_unless_missing(error)
-        return None
+    found = _one(partial(client_of(account).v1.refunds.retrieve, refund_id))
+    return None if found is None else refund_record(found)
 
 
-def _raise_unless_missing(error: stripe.StripeError) -> None:
+def _one(ask: Callable[[], Any]) -> dict[str, Any] | None:
     try:
-        raise_for_read(error)
+        return _read(ask)
     except StripeRefused as refusal:
-        if refusal.http_status != 404:
-            raise
+        if refusal.http_status == 404:
+            return None
+        raise

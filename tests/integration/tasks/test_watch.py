@@ -17,6 +17,8 @@ from django.utils import timezone
 from tasks import relay, sweeps, watch
 from tasks.backfill import backfill_events
 from tasks.drift import check_drift
+from tasks.gateway import books
+from tasks.gateway.stripe_api import StripeUnreachable
 from tasks.webhooks import drain_inbox
 from tests.contract.conftest import Running
 from tests.integration.conftest import AtStripe, run_sandbox
@@ -328,6 +330,20 @@ def test_a_refund_at_stripe_that_we_do_not_know_is_read(at: AtStripe) -> None:
     kinds = {kind for kind, _amount in compare(at)}
     assert "refund_unknown_there" in kinds
     assert "refund_unknown_here" in kinds
+
+
+@pytest.mark.usefixtures("_at_once")
+def test_a_read_without_an_answer_is_asked_again_and_the_slice_goes_on(at: AtStripe) -> None:
+    """A slice takes many reads: where any of them fails, as some do on a bad day, it would never come to its end."""
+    payment = awaiting(at)
+    at.pay(payment)
+    settle(at)
+    at.fault("error_500_before", match={"method": "GET"}, times=books.TRIES - 1)
+    assert compare(at) == []
+    assert DriftCursor.objects.get().through_at > timezone.now() - A_WHILE / 2
+    at.fault("error_500_before", match={"method": "GET"}, times=books.TRIES)
+    with pytest.raises(StripeUnreachable):
+        compare(at)
 
 
 @pytest.mark.usefixtures("_at_once")
