@@ -36,7 +36,7 @@ def _read(ask: Callable[[], Any]) -> dict[str, Any]:
             except StripeUnreachable:
                 if not left:
                     raise
-    raise AssertionError
+    raise AssertionError("the last try returns or raises")
 
 
 def _all(list_page: Any, params: dict[str, Any]) -> list[dict[str, Any]]:
