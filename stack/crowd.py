@@ -16,10 +16,10 @@ import psycopg
 import requests
 
 from stack.clerk import Clerk
+from stack.demo import PASSWORD, PUBLISHABLE_KEY, SECRET_KEY
 from stack.processes import Stack
 
 TIMES = 5
-PASSWORD = "paydesk-speed"  # noqa: S105  # of a studio that lives as long as this process
 TOKEN = "of-this-run"  # noqa: S105
 SLOW_MS = 200
 # Most are done; fifty thousand are due and as many later, ten thousand were given up, of seven queues.
@@ -102,15 +102,8 @@ def main() -> int:
     parser.add_argument("--explain", action="store_true", help="print the plans of slow queries")
     options = parser.parse_args()
     with Stack(workers={}, beat=False, env={"METRICS_TOKEN": TOKEN}, say=lambda _line: None) as stack:
-        stack.manage(
-            "seed_studio",
-            "--password",
-            PASSWORD,
-            "--publishable-key",
-            "pk_test_a_b",
-            "--secret-key",
-            "sk_test_a_b",
-        )
+        keys = ("--publishable-key", PUBLISHABLE_KEY, "--secret-key", SECRET_KEY)
+        stack.manage("seed_studio", "--password", PASSWORD, *keys)
         stack.manage("operators", "grant", "owner@hanriver.example", "--business", "1001")
         clerk = Clerk(
             site=stack.urls.web.replace("127.0.0.1", "localhost"),

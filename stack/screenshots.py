@@ -1,6 +1,6 @@
 """`make screenshots`: every page as people see it, at 360 and 1280 px, light and dark, to be looked at.
 
-All of them go to `.paydesk/screenshots/`; the three that README and docs show are also copied to `docs/images/`.
+All of them go to `.paydesk/screenshots/`; the two that the README shows are also copied to `docs/images/`.
 """
 
 from __future__ import annotations
@@ -20,11 +20,7 @@ from stack.demo import GOOD_CARD, PASSWORD, Studio, open_studio
 from stack.processes import ROOT, STATE, Stack
 
 FOLDER = STATE / "screenshots"
-IN_DOCS = {
-    "checkout-360-light": "checkout-phone.png",
-    "checkout-1280-light": "checkout-desk.png",
-    "ops-1280-light": "ops.png",
-}
+IN_README = {"checkout-360-light": "checkout-phone.png", "checkout-1280-light": "checkout-desk.png"}
 SIZES = ((360, 780), (1280, 900))
 Scheme = Literal["light", "dark"]
 SCHEMES: tuple[Scheme, ...] = ("light", "dark")
@@ -56,10 +52,9 @@ def main() -> None:
         browser.close()
     images = ROOT / "docs" / "images"
     images.mkdir(parents=True, exist_ok=True)
-    for source, target in IN_DOCS.items():
-        if wanted not in source:
-            continue
-        shutil.copyfile(FOLDER / f"{source}.png", images / target)
+    for source, target in IN_README.items():
+        if wanted in source:
+            shutil.copyfile(FOLDER / f"{source}.png", images / target)
     print(f"screenshots: {FOLDER}")
 
 

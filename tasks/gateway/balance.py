@@ -5,9 +5,7 @@ from __future__ import annotations
 import datetime
 from typing import Any, cast
 
-import stripe
-
-from tasks.gateway.stripe_api import StripeUnreachable, client_of, data_of, raise_for_read
+from tasks.gateway.stripe_api import StripeUnreachable, client_of, objects_of, read
 from tasks.snapshots import of_entry, of_payout
 from web.payments.models import StripeAccount
 from web.payments.snapshots import EntrySnapshot, PayoutSnapshot
@@ -37,8 +35,8 @@ def list_entries(
         asked["payout"] = payout_id
     if after:
         asked["starting_after"] = after
-    page = _listed(lambda: client_of(account).v1.balance_transactions.list(cast(Any, asked)))
-    rows = page["data"]
+    page = read(lambda: client_of(account).v1.balance_transactions.list(cast(Any, asked)))
+    rows = objects_of(page)
     entries = [entry for entry in map(of_entry, rows) if entry is not None]
     return entries, str(rows[-1]["id"]) if rows and page.get("has_more") else ""
 
@@ -46,26 +44,13 @@ def list_entries(
 def list_payouts(account: StripeAccount, *, since: datetime.datetime) -> list[PayoutSnapshot]:
     """Return the payouts that were made since a time, newest first; a hundred at most."""
     asked: dict[str, Any] = {"limit": PAGE, "created": {"gte": int(since.timestamp())}}
-    page = _listed(lambda: client_of(account).v1.payouts.list(cast(Any, asked)))
-    return [payout for payout in map(of_payout, page["data"]) if payout is not None]
+    page = read(lambda: client_of(account).v1.payouts.list(cast(Any, asked)))
+    return [payout for payout in map(of_payout, objects_of(page)) if payout is not None]
 
 
 def read_payout(account: StripeAccount, *, payout_id: str) -> PayoutSnapshot:
     """Read a payout as it is now; raise StripeUnreachable or StripeRefused."""
-    try:
-        payout = of_payout(data_of(client_of(account).v1.payouts.retrieve(payout_id)))
-    except stripe.StripeError as error:
-        raise_for_read(error)
+    payout = of_payout(read(lambda: client_of(account).v1.payouts.retrieve(payout_id)))
     if payout is None or payout.payout_id != payout_id:
         raise StripeUnreachable("an answer for another payout")
     return payout
-
-
-def _listed(call: Any) -> dict[str, Any]:
-    try:
-        page = data_of(call())
-    except stripe.StripeError as error:
-        raise_for_read(error)
-    if not isinstance(page.get("data"), list):
-        raise StripeUnreachable("an answer that is not a list")
-    return page

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import stripe
-
-from tasks.gateway.stripe_api import StripeRefused, StripeUnreachable, client_of, data_of, raise_for_read
+from tasks.gateway.stripe_api import StripeRefused, StripeUnreachable, client_of, objects_of, read
 from tasks.snapshots import intent_record, refund_record
 from web.payments.models import StripeAccount
 from web.payments.operations.drift import IntentRecord, RefundRecord, Slice
@@ -26,17 +25,10 @@ def _created(piece: Slice) -> dict[str, int]:
 
 
 def _read(ask: Callable[[], Any]) -> dict[str, Any]:
-    """Return what Stripe answers to a read; raise StripeUnreachable, StripeRefused or TurnedAway."""
-    for left in reversed(range(TRIES)):
-        try:
-            return data_of(ask())
-        except stripe.StripeError as error:
-            try:
-                raise_for_read(error)
-            except StripeUnreachable:
-                if not left:
-                    raise
-    raise AssertionError("the last try returns or raises")
+    for _ in range(TRIES - 1):
+        with contextlib.suppress(StripeUnreachable):
+            return read(ask)
+    return read(ask)
 
 
 def _all(list_page: Any, params: dict[str, Any]) -> list[dict[str, Any]]:
@@ -44,9 +36,7 @@ def _all(list_page: Any, params: dict[str, Any]) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for _ in range(PAGES):
         page = _read(partial(list_page, {**params, "limit": 100}))
-        objects = page.get("data")
-        if not isinstance(objects, list):
-            raise StripeUnreachable("an answer that is not a list")
+        objects = objects_of(page)
         found += objects
         if not page.get("has_more") or not objects:
             return found

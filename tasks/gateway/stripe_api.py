@@ -261,3 +261,19 @@ def raise_for_read(error: stripe.StripeError) -> NoReturn:
     if error.error is not None and status in (400, 401, 403, 404):
         raise StripeRefused(_code(error), status) from None
     raise StripeUnreachable(_code(error)) from None
+
+
+def read(ask: Callable[[], Any]) -> dict[str, Any]:
+    """Return the object that a read is answered with; raise StripeUnreachable, StripeRefused or TurnedAway."""
+    try:
+        return data_of(ask())
+    except stripe.StripeError as error:
+        raise_for_read(error)
+
+
+def objects_of(page: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return what stands on a page of a list; raise StripeUnreachable where it is none."""
+    objects = page.get("data")
+    if not isinstance(objects, list):
+        raise StripeUnreachable("an answer that is not a list")
+    return objects

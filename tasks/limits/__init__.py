@@ -57,9 +57,13 @@ class Caller:
     calls: int = 0
     excuse: Excuse | None = None
 
+    @property
+    def is_sweep(self) -> bool:
+        return self.priority > PERSON_WAITS
+
     def patience(self) -> float:
         """Return for how many seconds its next call may wait for its turn."""
-        if self.priority <= PERSON_WAITS:
+        if not self.is_sweep:
             return PATIENCE_SECONDS
         return SWEEP_PATIENCE_SECONDS if self.calls else 0.0
 
@@ -162,10 +166,11 @@ def begin(budget: Budget, endpoint: str) -> Call:
     """
     caller = _caller.get() or Caller()
     caller.excuse = None  # what an earlier call of the job met was got over
-    is_sweep = caller.priority > PERSON_WAITS
+    ask = Ask(
+        budget.key, endpoint, budget.per_second, budget.per_second_and_endpoint, is_sweep=caller.is_sweep
+    )
     deadline = time.monotonic() + caller.patience()
     while True:
-        ask = Ask(budget.key, endpoint, budget.per_second, budget.per_second_and_endpoint, is_sweep=is_sweep)
         left = deadline - time.monotonic()
         admission = _limits.admit(ask, patience=max(left, 0.0))
         if admission.verdict in (Verdict.GO, Verdict.PROBE):
