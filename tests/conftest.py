@@ -106,13 +106,18 @@ TOGETHER = (
 )
 
 
-SHORT = ("tests/contract/", "tests/stack/", "tests/unit/")  # none of these needs a database, or takes long
+SHORT = ("tests/contract/", "tests/stack/", "tests/unit/")  # none of these takes long
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Have what is short come last: of several processes, one would otherwise end alone with what takes minutes."""
-    items.sort(key=lambda item: item.nodeid.startswith(SHORT))
+    """Have what is short come last: of several processes, one would otherwise end alone with what takes minutes.
+
+    What asks for the database stays where pytest-django has put it, before every browser.
+    """
+    items.sort(
+        key=lambda item: item.nodeid.startswith(SHORT) and item.get_closest_marker("django_db") is None
+    )
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -11,6 +11,7 @@ worker ends itself: whoever supervises starts it anew, and its jobs are claimed 
 
 from __future__ import annotations
 
+import datetime
 import os
 import threading
 import time
@@ -45,10 +46,10 @@ class Pulse:
         self._heard_at = time.monotonic()
         self.control: Any = None  # Celery's, to tell this worker what to listen to
         self._listens = True  # to the bells of its queues
+        self.began: datetime.datetime | None = None  # until what an earlier process held is taken over
 
-    def start(self, *, name: str, queues: list[str], threads: int) -> None:
+    def start(self) -> None:
         """Begin to beat."""
-        self.name, self.queues, self.threads = name, queues, threads
         self._heard_at = time.monotonic()
         threading.Thread(target=self._beat_forever, name="pulse", daemon=True).start()
 
@@ -61,7 +62,9 @@ class Pulse:
         return self.deaf >= DEAF_BEATS_TO_TELL
 
     def _beat_forever(self) -> None:
-        while not self._stop.wait(BEAT_SECONDS):
+        pause = 0.0  # whoever waits for what the last process of this name had in hand has waited long enough
+        while not self._stop.wait(pause):
+            pause = BEAT_SECONDS
             try:
                 self.beat()
             except Exception as error:  # noqa: BLE001 - the database may be away; a pulse must not end by that
@@ -78,6 +81,7 @@ class Pulse:
 
         now = timezone.now()
         try:
+            self._take_over()
             is_drained = pulses.beat(worker=self.name, queues=self.queues, threads=self.threads, now=now)
             is_quiet = (
                 self._is_quiet() and not is_drained
@@ -92,6 +96,16 @@ class Pulse:
             log.error("worker.deaf", worker=self.name, beats=self.deaf, queues=silent)
         if self.deaf >= DEAF_BEATS_TO_END:
             self.end()
+
+    def _take_over(self) -> None:
+        """Give back, once, what an earlier process of this name held when it died."""
+        from web.payments.operations import backlog
+
+        if self.began is None:
+            return
+        if number := backlog.take_over(worker=self.name, began=self.began):
+            log.warning("worker.took_over", worker=self.name, jobs=number)
+        self.began = None
 
     def _listen(self, *, is_drained: bool) -> None:
         """Stop taking bells, which others would hear, while it was told to take no more; and begin again.
@@ -155,6 +169,7 @@ def _set_up(sender: str, instance: Any, **_: object) -> None:
 
     tally.start()
     pulse.name = str(sender)
+    pulse.began = datetime.datetime.now(datetime.UTC)
     pulse.queues = [str(name) for name in instance.app.amqp.queues.consume_from]
     pulse.control = instance.app.control
     pulse.threads = int(instance.concurrency or 1)
@@ -163,7 +178,7 @@ def _set_up(sender: str, instance: Any, **_: object) -> None:
 
 
 def _ready(**_: object) -> None:
-    pulse.start(name=pulse.name, queues=pulse.queues, threads=pulse.threads)
+    pulse.start()
 
 
 def _shutting_down(**_: object) -> None:

@@ -37,8 +37,12 @@ SECRET_VALUES = re.compile(
     r"|(?<=://)[^\s/@:]*:[^\s/@]+(?=@)",
     re.IGNORECASE,
 )
-# What may be a card: 13 to 19 digits, perhaps grouped; Luhn's sum decides.
-CARD_LIKE = re.compile(r"(?<!\w)(?<!\d\.)\d(?:[ -]?\d){12,18}(?!\w|\.\d)")
+# What may be a card: 13 to 19 digits, perhaps grouped; Luhn's sum decides. A job's id is none: one of some ten thousand
+# UUIDs has that many digits at its beginning, or at its end, with the right sum.
+CARD_LIKE = re.compile(
+    r"(?<!\w)(?<!\d\.)(?!\w{8}(?:-\w{4}){3}-\w{12}(?!\w))(?<!\w{8}-\w{4}-\w{4}-)"
+    r"\d(?:[ -]?\d){12,18}(?!\w|\.\d)"
+)
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 
 Event = MutableMapping[str, Any]

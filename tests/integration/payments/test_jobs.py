@@ -168,6 +168,29 @@ def test_a_job_is_claimed_once_and_again_only_after_its_lease() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
+def test_a_worker_that_starts_takes_over_what_the_last_of_its_name_held() -> None:
+    """And of nobody else's, nor what it has claimed itself since it began."""
+    business = BusinessFactory.create()
+    holders = ["stripe@here:7:1", "stripe@here:7:2", "stripe@here-2:9:1", "mail@here:8:1"]
+    for _ in holders:
+        put(business)
+    leases = {
+        holder: backlog.claim(queue=Queue.INTENTS, limit=1, worker=holder, now=NOW)[0] for holder in holders
+    }
+    began = NOW + datetime.timedelta(seconds=1)
+    put(business)
+    (own,) = backlog.claim(queue=Queue.INTENTS, limit=1, worker="stripe@here:7:1", now=began)
+    assert backlog.take_over(worker="stripe@here", began=began) == 2
+    assert backlog.take_over(worker="stripe@here", began=began) == 0
+    taken = {lease.job_id: lease for lease in take(later=1.5, limit=10)}
+    assert set(taken) == {leases[holder].job_id for holder in holders[:2]}
+    dead = leases["stripe@here:7:1"]
+    assert not jobs.complete(dead, now=began), "should it live after all, it can end nothing"
+    assert jobs.complete(taken[dead.job_id], now=began)
+    assert jobs.complete(own, now=began)
+
+
+@pytest.mark.django_db(transaction=True)
 def test_two_claims_at_once_never_take_the_same_job() -> None:
     business = BusinessFactory.create()
     for _ in range(40):

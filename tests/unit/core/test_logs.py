@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -32,6 +33,8 @@ HARMLESS = [
     "acct_1032D82eZvKYlo2C",
     "4242424242424241",  # Luhn's sum is wrong: a number, but of no card
     "2026-11-22T22:40:00.123456Z",
+    "36060000-0000-4004-8abc-0123456789ab",  # a job's id that begins like a card, and one that ends like one
+    "0a1b2c3d-4e5f-4a6b-8242-424242424201",
     "card ending in 4242",
     "task_id 42",
     "Paid 252.00 usd",
@@ -194,3 +197,10 @@ def test_any_other_request_id_is_replaced(given_id: str | None) -> None:
     made = logs.request_id_of(given_id)
     assert made != given_id
     assert len(made) == 32
+
+
+@given(st.uuids(), st.sampled_from(["job %s", '{"task_id": "%s"}', "%s", "paydesk:%s:done"]))
+def test_no_uuid_is_a_card(number: uuid.UUID, place: str) -> None:
+    only_digits = uuid.UUID(str(number).translate(str.maketrans("abcdef", "012345")))
+    for one in (number, only_digits):
+        assert logs.redact_text(place % one) == place % one

@@ -196,6 +196,25 @@ def due_queues(*, now: datetime.datetime) -> list[str]:
         return [queue for (queue,) in cursor.fetchall()]
 
 
+def take_over(*, worker: str, began: datetime.datetime) -> int:
+    """Let the leases run out that an earlier process of this worker's name held; return how many.
+
+    For a worker that starts: what has its name and was claimed before it began (both by this machine's clock) belongs
+    to a process that is gone, so nobody has to wait for the lease. Should two workers share a name by mistake, the
+    one that lives is overtaken in the middle: its fence is old, and nothing is done twice.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            UPDATE payments_job SET leased_until = %(began)s
+            WHERE state = 'running' AND leased_until > %(began)s AND started_at < %(began)s
+                  AND starts_with(worker, %(prefix)s)
+            """,
+            {"began": began, "prefix": f"{worker}:"},
+        )
+        return cursor.rowcount
+
+
 def retry_delay(attempts: int) -> datetime.timedelta:
     """Return how long to wait after the n-th try: doubling from a second to five minutes, with jitter."""
     seconds = min(FIRST_RETRY_SECONDS * 2 ** max(attempts - 1, 0), LONGEST_RETRY_SECONDS)
