@@ -131,6 +131,7 @@ MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",  # by cookie or browser; ProfileMiddleware knows better
     "web.core.tenancy.BusinessMiddleware",
+    "web.core.embedding.EmbeddingMiddleware",  # what follows writes the cookies and headers that it changes
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",

@@ -9,7 +9,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Error, Page, ViewportSize
+from playwright.sync_api import Browser, BrowserContext, Error, FrameLocator, Page, ViewportSize
 
 from stack import demo
 from stack.processes import Stack
@@ -107,10 +107,7 @@ class Person:
         self.page.fill("#buyer-name", name)
 
     def type_card(self, number: str = "4242424242424242") -> None:
-        frame = self.page.frame_locator("#card iframe")
-        for field, value in (("number", number), ("expiry", "1234"), ("cvc", "123"), ("postal", "10013")):
-            frame.locator(f"#{field}").fill("")
-            frame.locator(f"#{field}").press_sequentially(value)
+        type_card(self.page, number)
 
     def press_pay(self) -> None:
         self.page.locator("#pay-button").click()
@@ -130,6 +127,14 @@ class Person:
         self.page.fill("[name=password]", demo.PASSWORD)
         self.page.get_by_role("button", name="Sign in").click()
         self.page.wait_for_url(lambda url: "/accounts/login/" not in url)
+
+
+def type_card(place: Page | FrameLocator, number: str = "4242424242424242") -> None:
+    """Fill in Stripe's card form on a page, or within a frame."""
+    frame = place.frame_locator("#card iframe")
+    for field, value in (("number", number), ("expiry", "1234"), ("cvc", "123"), ("postal", "10013")):
+        frame.locator(f"#{field}").fill("")
+        frame.locator(f"#{field}").press_sequentially(value)
 
 
 def person(context: BrowserContext, studio: Studio) -> Person:

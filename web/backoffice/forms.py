@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
+from web.core.embedding import MOST_ORIGINS, origin_of
 from web.core.models import Business, Item, Location
 from web.payments.models import ApiToken, OutgoingEvent, PaymentSettings, StripeAccount
 from web.payments.money import Money, MoneyError
@@ -296,6 +297,15 @@ class SafetyForm(forms.Form):
             "Who gives back more than this in 24 hours confirms with a password or a second factor. Empty: any amount."
         ),
     )
+    embed_origins = forms.CharField(
+        label=_("Web sites that may show shop and checkout in a frame"),
+        max_length=2000,
+        required=False,
+        widget=forms.Textarea(
+            attrs={"rows": 2, "spellcheck": "false", "placeholder": "https://www.example.com"}
+        ),
+        help_text=_("One address per line. Empty: none. Pages of staff are never shown in a frame."),
+    )
 
     def __init__(self, *args: Any, business: Business, settings: PaymentSettings, **kwargs: Any) -> None:
         limit = settings.refund_limit_minor
@@ -304,6 +314,7 @@ class SafetyForm(forms.Form):
             {
                 "second_factor": business.second_factor,
                 "refund_limit": "" if limit is None else typed(Money(limit, business.currency)),
+                "embed_origins": "\n".join(business.embed_origins),
             },
         )
         super().__init__(*args, **kwargs)
@@ -321,6 +332,14 @@ class SafetyForm(forms.Form):
         if not 0 <= amount < MOST_LIMIT:
             raise forms.ValidationError(_("Enter an amount such as 12.50."))
         return amount
+
+    def clean_embed_origins(self) -> list[str]:
+        """Return the origins, each once."""
+        lines = [line for line in self.cleaned_data["embed_origins"].splitlines() if line.strip()]
+        origins = list(dict.fromkeys(origin_of(line) for line in lines))
+        if len(origins) > MOST_ORIGINS:
+            raise forms.ValidationError(_("These are too many: ten at most."))
+        return origins
 
 
 class ErasureForm(forms.Form):

@@ -281,6 +281,7 @@ def _safety(request: MemberRequest, settings: PaymentSettings) -> dict[str, str]
     return {
         "safety_who": str(Business.SecondFactor(request.business.second_factor).label),
         "safety_limit": "" if limit is None else money(Money(limit, request.business.currency)),
+        "safety_sites": ", ".join(request.business.embed_origins),
     }
 
 
@@ -292,7 +293,7 @@ def _safety_form(request: MemberRequest, *args: object) -> SafetyForm:
 @require_POST
 @staff_required(Group.SETTINGS)
 def save_safety(request: MemberRequest) -> HttpResponseBase:
-    """Save who shows a second factor, and what is given back without proving again who one is."""
+    """Save who shows a second factor, what is given back without proving again who one is, and who may frame pages."""
     if not second_factor.is_recent(request):
         return _confirm_first(request, "safety")
 
@@ -301,6 +302,7 @@ def save_safety(request: MemberRequest) -> HttpResponseBase:
             business=request.business,
             second_factor=given["second_factor"],
             refund_limit_minor=given["refund_limit"],
+            embed_origins=given["embed_origins"],
             actor=_actor(request),
             now=timezone.now(),
         )

@@ -17,6 +17,7 @@ from web.checkout.pages import new_form_token, page_url, posted_form_token, post
 from web.checkout.refusals import as_page, shown_on
 from web.checkout.refusals import status_of as http_status
 from web.checkout.stripe_js import with_stripe
+from web.core.embedding import embeddable
 from web.core.errors import wants_json
 from web.core.models import Profile
 from web.core.tenancy import TenantRequest, business_required, may
@@ -32,6 +33,7 @@ from web.payments.queries.moment import one_moment
 from web.payments.queries.sales import Sale, Terms
 
 
+@embeddable
 @require_safe
 @business_required
 @with_stripe
@@ -47,6 +49,7 @@ def checkout(request: TenantRequest) -> HttpResponse:
     return redirect("payment:shop")
 
 
+@embeddable
 @require_safe
 @business_required
 @with_stripe
@@ -202,6 +205,7 @@ def _script_words() -> dict[str, str]:
     }
 
 
+@embeddable
 @require_POST
 @business_required
 @with_stripe
@@ -218,6 +222,7 @@ def set_line(request: TenantRequest) -> HttpResponse:
     return redirect(page_url(cart.token))
 
 
+@embeddable
 @require_POST
 @business_required
 @with_stripe
@@ -234,6 +239,7 @@ def set_tip(request: TenantRequest) -> HttpResponse:
     return redirect(page_url(cart.token))
 
 
+@embeddable
 @require_POST
 @business_required
 @with_stripe
@@ -252,6 +258,7 @@ def set_buyer(request: TenantRequest) -> HttpResponse:
     return HttpResponse(status=204) if wants_json(request) else redirect(page_url(cart.token))
 
 
+@embeddable
 @require_POST
 @business_required
 @with_stripe
@@ -268,6 +275,7 @@ def use_stored(request: TenantRequest) -> HttpResponse:
     return redirect(page_url(cart.token))
 
 
+@embeddable
 @require_POST
 @business_required
 @with_stripe
@@ -288,6 +296,7 @@ def pay_on_arrival(request: TenantRequest) -> HttpResponse:
     return redirect(page_url(token))
 
 
+@embeddable
 @require_POST
 @business_required
 @with_stripe
@@ -310,6 +319,7 @@ def complete_free(request: TenantRequest) -> HttpResponse:
     return redirect("payment:receipt", token=order.token)
 
 
+@embeddable
 @require_POST
 @business_required
 @with_stripe

@@ -8,6 +8,7 @@ from django.views.decorators.http import require_safe
 
 from web.checkout import cookies
 from web.checkout.till import GROUPS, till_state
+from web.core.embedding import embeddable
 from web.core.tenancy import MemberRequest, TenantRequest, business_required, may, sign_in_required
 from web.payments.models import Order
 from web.payments.money import Money
@@ -15,6 +16,7 @@ from web.payments.queries import cards, sales
 from web.payments.queries.finding import Key
 
 
+@embeddable
 @require_safe
 @business_required
 def receipt(request: TenantRequest, token: str) -> HttpResponse:

@@ -12,6 +12,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from web.checkout import cookies, reading
 from web.checkout.refusals import shown_on, status_of
+from web.core.embedding import embeddable
 from web.core.models import Location
 from web.core.tenancy import TenantRequest, business_required
 from web.payments.errors import Kind, Refusal
@@ -42,6 +43,7 @@ def _shop_page(request: TenantRequest, refusal: Refusal | None = None) -> HttpRe
     return response
 
 
+@embeddable
 @require_safe
 @business_required
 def shop(request: TenantRequest) -> HttpResponse:
@@ -49,6 +51,7 @@ def shop(request: TenantRequest) -> HttpResponse:
     return _shop_page(request)
 
 
+@embeddable
 @require_POST
 @business_required
 @shown_on(_shop_page)

@@ -64,6 +64,11 @@ class Business(models.Model):
         max_length=8, choices=SecondFactor, default=SecondFactor.NOBODY, db_default=SecondFactor.NOBODY
     )
 
+    # Origins of web sites that may show shop and checkout in a frame (core/embedding.py).
+    embed_origins = models.JSONField(
+        default=list, db_default=models.Value([], models.JSONField()), blank=True
+    )
+
     # contact and legal data that a receipt shows
     legal_name = models.CharField(max_length=200, blank=True)
     tax_number = models.CharField(max_length=64, blank=True)

@@ -378,7 +378,7 @@ ACTIONS = [
     post("settings_fees", SETTINGS, _fees, others={"no_show_item_id": 422}),
     post("settings_receipts", SETTINGS, _set(
         receipt_header="Hello", receipt_footer="Bye", receipt_legal="Ltd")),
-    post("settings_safety", SETTINGS, _set(second_factor="nobody", refund_limit="500")),
+    post("settings_safety", SETTINGS, _set(second_factor="nobody", refund_limit="500", embed_origins="https://studio.example")),
     post("settings_erase", SETTINGS, _erase, others={"email": 422, "confirmed": 422}),
     post("settings_reader_register", SETTINGS, lambda s: Asked(body={
         "location": s.place.id, "label": "Front", "code": f"code-{token()[:8]}"}), stripe="register_reader",

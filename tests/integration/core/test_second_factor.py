@@ -259,13 +259,22 @@ class TestProvingAgain:
         self, client: Client, business: Business, manager: Profile
     ) -> None:
         log_in(client, manager)
-        client.post("/settings/safety/", {"second_factor": "money", "refund_limit": "250.00"})
+        client.post(
+            "/settings/safety/",
+            {
+                "second_factor": "money",
+                "refund_limit": "250.00",
+                "embed_origins": "studio.example/a\n\nhttps://studio.example",
+            },
+        )
         business.refresh_from_db()
         assert business.second_factor == "money"
+        assert business.embed_origins == ["https://studio.example"]
         assert PaymentSettings.objects.get(business=business).refund_limit_minor == 25_000
         assert AuditEntry.objects.get().changes == {
             "second_factor": ["nobody", "money"],
             "refund_limit_minor": [None, 25_000],
+            "embed_origins": [[], ["https://studio.example"]],
         }
 
     def test_it_leads_nowhere_else(self, client: Client, manager: Profile) -> None:

@@ -212,7 +212,7 @@ def take_over(*, worker: str, began: datetime.datetime) -> int:
             """,
             {"began": began, "prefix": f"{worker}:"},
         )
-        return cursor.rowcount
+        return int(cursor.rowcount)
 
 
 def retry_delay(attempts: int) -> datetime.timedelta:

@@ -39,25 +39,31 @@ def change_safety(
     business: Business,
     second_factor: str,
     refund_limit_minor: int | None,
+    embed_origins: list[str],
     actor: str,
     now: datetime.datetime,
 ) -> None:
-    """Set who has to show a second factor, and how much is given back without proving again who one is."""
+    """Set who shows a second factor, what is given back without proving again who one is, and who may frame pages."""
     accounts.settings_of(business)
     settings = locks.settings(business.id)
+    stored = Business.objects.get(id=business.id)
     before = {
-        "second_factor": Business.objects.values_list("second_factor", flat=True).get(id=business.id),
+        "second_factor": stored.second_factor,
         "refund_limit_minor": settings.refund_limit_minor,
+        "embed_origins": stored.embed_origins,
     }
-    after = {"second_factor": second_factor, "refund_limit_minor": refund_limit_minor}
+    after = {
+        "second_factor": second_factor,
+        "refund_limit_minor": refund_limit_minor,
+        "embed_origins": embed_origins,
+    }
     changed = audit.differences(before, after)
     if not changed:
         return
     settings.refund_limit_minor = refund_limit_minor
     settings.save(update_fields=["refund_limit_minor", "updated_at"])
-    stored = Business.objects.get(id=business.id)
-    stored.second_factor = second_factor
-    stored.save(update_fields=["second_factor"])
+    stored.second_factor, stored.embed_origins = second_factor, embed_origins
+    stored.save(update_fields=["second_factor", "embed_origins"])
     audit.record(
         AuditEntry.Action.SAFETY_CHANGED, business_id=business.id, actor=actor, now=now, changes=changed
     )
