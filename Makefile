@@ -52,9 +52,9 @@ drill: setup ## start everything, then lose the broker and kill every worker und
 doctor: setup ## what is wrong with the installation of this environment's settings, and how to mend it
 	@$(IN)/python manage.py doctor $(ARGS)
 
-fuzz: setup ## a million bodies for the webhook address, in an hour at most, and the API by its document; PAYDESK_FUZZ_SEED, _BODIES, _SECONDS
+fuzz: setup ## a million bodies for the webhook address, in an hour at most, the API by its document, people in any order; PAYDESK_FUZZ_SEED, _BODIES, _SECONDS
 	@env -u DJANGO_SETTINGS_MODULE PAYDESK_FUZZ=long $(IN)/python -m pytest tests/integration/webhooks/test_fuzz.py \
-		tests/integration/api/test_fuzz.py --timeout 0 -s $(ARGS)
+		tests/integration/api/test_fuzz.py tests/integration/payments/test_stateful.py --timeout 0 -s $(ARGS)
 
 alerts-check: setup ## make every alert fire on a running stack and follow its runbook (apt-get install prometheus); ARGS="-k Stripe"
 	@$(IN)/python -m stack.alerts $(ARGS)

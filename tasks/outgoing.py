@@ -20,6 +20,7 @@ import structlog
 from django.conf import settings
 from django.utils import timezone
 
+from web.core import metrics
 from web.payments.jobs import Lease
 from web.payments.operations import outgoing
 from web.payments.operations.outgoing import Sending
@@ -36,6 +37,11 @@ class Answer:
 
     code: int | None
     problem: str = ""
+
+    @property
+    def outcome(self) -> str:
+        """In a word, for whoever counts."""
+        return "no_answer" if self.code is None else "refused" if self.problem else "delivered"
 
 
 class _Forbidden(Exception):
@@ -58,6 +64,7 @@ def deliver_event(*, delivery_id: int, lease: Lease) -> None:
         took_ms=took_ms,
         now=timezone.now(),
     )
+    metrics.OUTGOING.labels(answer.outcome).inc()
     log.info("outgoing.tried", event_id=sending.event, code=answer.code, problem=answer.problem, ms=took_ms)
 
 

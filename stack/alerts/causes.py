@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 import sys
 import threading
 import uuid
@@ -272,6 +273,28 @@ def the_webhook_secret_is_pasted(house: House) -> None:
         customer.wait_for_the_end(payment)
 
 
+def a_program_is_away(house: House) -> None:
+    """The business's own, which wants to know of every order; nobody else is told of anything."""
+    with socket.socket() as taken:  # an address where nobody listens
+        taken.bind(("127.0.0.1", 0))
+        away = f"http://127.0.0.1:{taken.getsockname()[1]}/orders"
+    house.fill_in("/settings/api/", "/settings/api/webhooks/", url=away, events="order.paid")
+    for _ in range(4):
+        customer, payment = house.at_the_form()
+        customer.pay(payment, GOOD_CARD)
+        customer.wait_for_the_end(payment)
+
+
+def the_business_is_told(house: House) -> None:
+    book = house.book("outgoing-webhooks.md")
+    book.follow("docker compose logs --since 30m worker-mail")
+    book.read("Tell the business: only its own program can take what is sent")
+    (endpoint,) = house.rows("SELECT public_id FROM payments_outgoingendpoint WHERE disabled_at IS NULL")
+    house.fill_in(
+        "/settings/api/", f"/settings/api/webhooks/{endpoint['public_id']}/", is_on="", events="order.paid"
+    )
+
+
 # --- money ----------------------------------------------------------------------------------------------
 
 
@@ -392,6 +415,7 @@ CAUSES = (
     Cause("Stripe answers 429", ("StripeLimits",), stripe_limits, stripe_is_back),
     Cause("the webhook secret is rolled at Stripe only", ("WebhooksRefused",),
           nobody_knows_our_new_webhook_secret, the_webhook_secret_is_pasted),
+    Cause("a business's own program is away", ("OutgoingFails",), a_program_is_away, the_business_is_told),
     Cause("beat ends", ("BeatSilent", "BeatVanished"), beat_ends, beat_is_started),
     Cause("a second beat runs", ("TwoBeats",), a_second_beat_runs, one_beat_is_stopped),
     Cause("Redis is lost", ("BrokerAway", "RedisAway"), redis_is_lost, redis_is_started),

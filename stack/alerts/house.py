@@ -71,10 +71,14 @@ class House:
 
     def paste_webhook_secret(self, secret: str) -> None:
         """Paste it in Settings, as the owner."""
+        self.fill_in("/settings/", "/settings/webhook/", secret=secret)
+
+    def fill_in(self, page: str, address: str, **fields: str) -> None:
+        """Send a form of a page, as the owner who has just signed in."""
         clerk = self.clerk()
-        token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', clerk.page("/settings/"))
+        token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', clerk.page(page))
         assert token is not None
-        clerk.post("/settings/webhook/", {"csrfmiddlewaretoken": token[1], "secret": secret})
+        clerk.post(address, {"csrfmiddlewaretoken": token[1], **fields})
 
     # --- Stripe ---
 

@@ -15,7 +15,7 @@ from web.backoffice import csv_files
 from web.backoffice.filters import STATUSES, PurchaseFilters
 from web.core.groups import Group
 from web.core.models import Business, ItemType
-from web.core.tenancy import MemberRequest, staff_required
+from web.core.tenancy import MemberRequest, may, staff_required
 from web.payments import history
 from web.payments.models import AuditEntry, Method, Order
 from web.payments.money import Money
@@ -42,7 +42,9 @@ def purchase_list(request: MemberRequest) -> HttpResponse:
         "rows": [row_of(order) for order in page.orders],
         "is_narrowed": bool(filters),
         "query": f"{asked.urlencode()}&" if asked else "",
-        "attention": purchases.attention(request.business, now=timezone.now())
+        "attention": purchases.attention(
+            request.business, sets_up=may(request, Group.SETTINGS), now=timezone.now()
+        )
         if is_first and not filters
         else None,
         **(_sums(request.business, form, filters) if "totals" in request.GET else {"totals": None}),

@@ -60,6 +60,12 @@ WEBHOOK_LAG_SECONDS = Histogram(
     buckets=_WAITS,
     registry=REGISTRY,
 )
+OUTGOING = Counter(
+    "paydesk_outgoing_tries",
+    "Tries to tell businesses' own programs, by what came of it: delivered, refused, no_answer.",
+    ["outcome"],
+    registry=REGISTRY,
+)
 BELLS = Counter(
     "paydesk_bells", "Bells rung, and bells that the broker did not take.", ["outcome"], registry=REGISTRY
 )

@@ -191,6 +191,21 @@ def test_a_worker_that_starts_takes_over_what_the_last_of_its_name_held() -> Non
 
 
 @pytest.mark.django_db(transaction=True)
+def test_a_worker_that_dies_again_and_again_uses_up_no_tries_in_a_hurry() -> None:
+    put(BusinessFactory.create())
+    at = NOW
+    for number in range(1, CREATE_INTENT.max_attempts + 1):
+        (lease,) = backlog.claim(queue=Queue.INTENTS, limit=1, worker="stripe@here:7:1", now=at)
+        assert lease.attempts == number
+        began = at + datetime.timedelta(seconds=1)
+        assert backlog.take_over(worker="stripe@here", began=began) == 1
+        until = Job.objects.get().leased_until
+        assert until is not None
+        at = until + datetime.timedelta(milliseconds=1)
+    assert at - NOW > datetime.timedelta(minutes=5)
+
+
+@pytest.mark.django_db(transaction=True)
 def test_two_claims_at_once_never_take_the_same_job() -> None:
     business = BusinessFactory.create()
     for _ in range(40):

@@ -9,24 +9,29 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.db import transaction
+from django.test import Client
 from django.utils import timezone
 from pytest_django import Settings
 
 from tasks import outgoing as sender
 from tasks import relay
+from tests.factories import StaffFactory
 from tests.giving_back import ask, paid_by_card, tell
 from tests.shop import Shop, claim
+from web.core import metrics
+from web.core.models import Business, Profile
 from web.payments import jobs
 from web.payments.jobs import Lease, Queue
 from web.payments.models import AuditEntry, Job, OutgoingDelivery, OutgoingEndpoint, OutgoingEvent, Refund
 from web.payments.operations import backlog, outgoing
 from web.payments.operations.outgoing import Sending
+from web.payments.queries import purchases
 from web.payments.states import RefundState
 
 pytestmark = pytest.mark.django_db
@@ -176,6 +181,46 @@ def test_it_is_tried_for_three_days_and_then_switched_off(receiver: Receiver) ->
     endpoint.refresh_from_db()
     assert (delivery.state, delivery.answer_code) == ("delivered", 204)
     assert OutgoingEndpoint.objects.get(id=endpoint.id).failing_since is None
+
+
+def test_staff_who_set_up_the_business_see_that_its_program_takes_nothing(
+    receiver: Receiver, business: Business, sign_in: Callable[[Profile], Client]
+) -> None:
+    """After an hour; who switched it off knows; and each try is counted by what came of it."""
+    shop = Shop.make(business=business)
+    endpoint, _secret = _endpoint(shop, receiver.url)
+    counted = {word: _tries(word) for word in ("delivered", "refused", "no_answer")}
+    receiver.answer = 503
+    outgoing.ping(endpoint=endpoint, now=timezone.now())
+    _deliver()
+    now = timezone.now()
+    assert not purchases.attention(shop.business, sets_up=True, now=now)
+    later = now + datetime.timedelta(hours=1)
+    assert list(purchases.attention(shop.business, sets_up=True, now=later).deaf) == [endpoint]
+    assert not purchases.attention(shop.business, now=later)
+    assert not purchases.attention(Shop.make().business, sets_up=True, now=later)
+
+    owner = StaffFactory.create(business=business, groups=["settings", "purchases"])
+    OutgoingEndpoint.objects.update(failing_since=now - datetime.timedelta(hours=1))
+    assert (
+        f"/settings/api/#endpoint-{endpoint.public_id}" in sign_in(owner).get("/purchases/").content.decode()
+    )
+
+    receiver.server.shutdown()
+    receiver.server.server_close()
+    _due(OutgoingDelivery.objects.get())
+    _deliver()
+    assert {word: _tries(word) - before for word, before in counted.items()} == {
+        "delivered": 0,
+        "refused": 1,
+        "no_answer": 1,
+    }
+    outgoing.change_endpoint(endpoint=endpoint, events=[], is_on=False, actor="tests", now=later)
+    assert not purchases.attention(shop.business, sets_up=True, now=later)
+
+
+def _tries(outcome: str) -> float:
+    return metrics.OUTGOING.labels(outcome)._value.get()  # type: ignore[no-any-return]  # as its own tests read it
 
 
 def test_both_secrets_sign_while_one_rolls_over(receiver: Receiver) -> None:

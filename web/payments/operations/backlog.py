@@ -199,6 +199,9 @@ def due_queues(*, now: datetime.datetime) -> list[str]:
 def take_over(*, worker: str, began: datetime.datetime) -> int:
     """Let the leases run out that an earlier process of this worker's name held; return how many.
 
+    At once where it was the job's first try; later ones wait twice as long each time, until their lease ends by itself:
+    a worker that dies again and again must not use up the tries of what it has in hand within a minute.
+
     For a worker that starts: what has its name and was claimed before it began (both by this machine's clock) belongs
     to a process that is gone, so nobody has to wait for the lease. Should two workers share a name by mistake, the
     one that lives is overtaken in the middle: its fence is old, and nothing is done twice.
@@ -206,7 +209,9 @@ def take_over(*, worker: str, began: datetime.datetime) -> int:
     with connection.cursor() as cursor:
         cursor.execute(
             """
-            UPDATE payments_job SET leased_until = %(began)s
+            UPDATE payments_job SET leased_until = least(
+                leased_until,
+                %(began)s + CASE WHEN attempts < 2 THEN interval '0' ELSE interval '1 second' * 2 ^ (attempts - 1) END)
             WHERE state = 'running' AND leased_until > %(began)s AND started_at < %(began)s
                   AND starts_with(worker, %(prefix)s)
             """,

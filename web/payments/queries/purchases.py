@@ -5,14 +5,14 @@ from __future__ import annotations
 import datetime
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
-from django.db.models import Exists, F, OuterRef
+from django.db.models import Exists, F, OuterRef, Q
 from django.utils import timezone
 
 from web.core.models import Business
 from web.payments import history
-from web.payments.models import Cart, Dispute, Order, Payment, PaymentEvent, Refund
+from web.payments.models import Cart, Dispute, Order, OutgoingEndpoint, Payment, PaymentEvent, Refund
 from web.payments.models.payment import WITHOUT_MONEY
 from web.payments.money import Money
 from web.payments.queries import people
@@ -29,6 +29,7 @@ from web.payments.states import (
 
 MOST_ATTENTION = 20
 SENT_BACK_IS_SHOWN = datetime.timedelta(days=30)  # a refund that failed and was not made good since
+DEAF_IS_SHOWN = datetime.timedelta(hours=1)  # a program that is updated takes minutes
 MOST_EVENTS = 500  # of one sale: far more than a sale has
 
 
@@ -52,7 +53,7 @@ class Attention:
 
     `held`: money that fits no order. `partly_paid`: carts with money on them and nothing under way. `sent_back`:
     refunds that the bank sent back, or that Stripe refused. `disputes`: open ones, the first to answer first.
-    `being_paid`: carts whose payment is under way.
+    `being_paid`: carts whose payment is under way. `deaf`: addresses of own programs that take nothing of what is sent.
     """
 
     held: Sequence[Payment]
@@ -60,9 +61,10 @@ class Attention:
     sent_back: Sequence[Refund]
     disputes: Sequence[Dispute]
     being_paid: Sequence[Cart]
+    deaf: Sequence[OutgoingEndpoint]
 
     def __bool__(self) -> bool:
-        return bool(self.held or self.partly_paid or self.sent_back or self.disputes or self.being_paid)
+        return any(getattr(self, each.name) for each in fields(self))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +95,8 @@ def order(business: Business, number: str) -> Order | None:
     return orders.prefetch_related("lines", "payments").first()
 
 
-def attention(business: Business, *, now: datetime.datetime) -> Attention:
-    """Return what waits for a person, the longest waiting first."""
+def attention(business: Business, *, sets_up: bool = False, now: datetime.datetime) -> Attention:
+    """Return what waits for a person, the longest waiting first; of programs only to who `sets_up` the business."""
     held = Payment.objects.filter(business=business, state=PaymentState.HELD, is_released=False)
     paying = Payment.objects.filter(cart_reference=OuterRef("reference"))
     carts = (
@@ -128,12 +130,20 @@ def attention(business: Business, *, now: datetime.datetime) -> Attention:
     # What came to nothing on a reader was seen there by who stood at it.
     sent_back = sent_back.exclude(reader_actions__state__in=FINAL_ACTION - {ActionState.SUCCEEDED})
     disputes = Dispute.objects.filter(business=business, closed_at=None).select_related("payment__order")
+    # What a person switched off is meant to hear nothing.
+    deaf = OutgoingEndpoint.objects.filter(
+        Q(disabled_at=None) | Q(is_disabled_by_failing=True),
+        business=business,
+        removed_at=None,
+        failing_since__lte=now - DEAF_IS_SHOWN,
+    )
     return Attention(
         held=list(held.order_by("state_changed_at").select_related("account")[:MOST_ATTENTION]),
         partly_paid=partly_paid,
         sent_back=list(sent_back.order_by("-state_changed_at")[:MOST_ATTENTION]),
         disputes=list(disputes.order_by(F("evidence_due_at").asc(nulls_last=True), "id")[:MOST_ATTENTION]),
         being_paid=list(carts.filter(is_live=True)[:MOST_ATTENTION]),
+        deaf=list(deaf.order_by("failing_since")[:MOST_ATTENTION]) if sets_up else [],
     )
 
 
