@@ -9,7 +9,7 @@ import re
 import time
 import uuid
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import requests
 
@@ -71,9 +71,9 @@ class Clerk:
             time.sleep(0.3)
         raise Unexpected(f"{number} readers were not registered")
 
-    def beside(self) -> Clerk:
-        """Return another till of the same person, signed in already."""
-        other = Clerk.__new__(Clerk)
+    def beside(self) -> Self:
+        """Return another till of the same person, signed in already, and as patient."""
+        other = type(self).__new__(type(self))
         other._patience = self._patience
         other._site, other._email, other._password = self._site, self._email, self._password
         other._browser = requests.Session()
