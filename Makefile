@@ -31,7 +31,7 @@ demo-once: setup ## the same, and stop when it has sold
 
 test: setup ## every test, on real servers; ARGS="-k refund" narrows it
 	@echo "logs of a stack that a test starts: .paydesk/run-*"
-	@env -u DJANGO_SETTINGS_MODULE $(IN)/python -m pytest $(if $(ARGS),$(ARGS),-n 2)
+	@env -u DJANGO_SETTINGS_MODULE $(IN)/python -m pytest $(if $(ARGS),$(ARGS),-n 3)
 
 test-unit: setup ## only the tests that start nothing
 	@env -u DJANGO_SETTINGS_MODULE $(IN)/python -m pytest tests/unit $(ARGS)
@@ -54,7 +54,8 @@ doctor: setup ## what is wrong with the installation of this environment's setti
 
 fuzz: setup ## a million bodies for the webhook address, in an hour at most, the API by its document, people in any order; PAYDESK_FUZZ_SEED, _BODIES, _SECONDS
 	@env -u DJANGO_SETTINGS_MODULE PAYDESK_FUZZ=long $(IN)/python -m pytest tests/integration/webhooks/test_fuzz.py \
-		tests/integration/api/test_fuzz.py tests/integration/payments/test_stateful.py --timeout 0 -s $(ARGS)
+		tests/integration/api/test_fuzz.py tests/integration/payments/test_stateful.py \
+		tests/integration/access/test_hostile.py --timeout 0 -s $(ARGS)
 
 alerts-check: setup ## make every alert fire on a running stack and follow its runbook (apt-get install prometheus); ARGS="-k Stripe"
 	@$(IN)/python -m stack.alerts $(ARGS)

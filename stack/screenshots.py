@@ -1,13 +1,15 @@
-"""`make screenshots`: every page as people see it, at 360 and 1280 px, light and dark, to be looked at.
+"""`make screenshots`: every page as people see it, at 360 and 1280 px, light and dark, and in Korean, to be looked at.
 
 All of them go to `.paydesk/screenshots/`; the two that the README shows are also copied to `docs/images/`.
 """
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -24,6 +26,21 @@ IN_README = {"checkout-360-light": "checkout-phone.png", "checkout-1280-light": 
 SIZES = ((360, 780), (1280, 900))
 Scheme = Literal["light", "dark"]
 SCHEMES: tuple[Scheme, ...] = ("light", "dark")
+LANGUAGES = ("en", "ko")
+ASKS_FOR_A_CARD = re.compile(r"Present card\.|카드를 대 주세요\.")
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How somebody sees the pages."""
+
+    width: int
+    height: int
+    scheme: Scheme
+    language: str = "en"
+
+    def __str__(self) -> str:
+        return f"{self.width}-{self.scheme}" + ("" if self.language == "en" else f"-{self.language}")
 
 
 def main() -> None:
@@ -44,11 +61,17 @@ def main() -> None:
             )
         browser = playwright.chromium.launch(executable_path=str(chromium), args=list(ARGUMENTS))
         _keep_a_card(browser, studio)
-        for width, height in SIZES:
-            for scheme in SCHEMES:
-                for name, page in _pages(browser, studio, cart, receipt, width, height, scheme):
-                    if wanted in name:
-                        _take(page, f"{name}-{width}-{scheme}")
+        for language in LANGUAGES:
+            with psycopg.connect(
+                stack.urls.database
+            ) as connection:  # people's own choice; a guest's is the browser's
+                connection.execute(b"UPDATE core_profile SET language = %s", [language])
+            for width, height in SIZES:
+                for scheme in SCHEMES if language == "en" else SCHEMES[:1]:
+                    look = Look(width, height, scheme, language)
+                    for name, page in _pages(browser, studio, cart, receipt, look):
+                        if wanted in name:
+                            _take(page, f"{name}-{look}")
         browser.close()
     images = ROOT / "docs" / "images"
     images.mkdir(parents=True, exist_ok=True)
@@ -72,7 +95,7 @@ def _sell(stack: Stack, studio: Studio) -> tuple[str, str]:
 
 def _keep_a_card(browser: Browser, studio: Studio) -> None:
     """Let the owner allow saved cards, and a customer save one."""
-    context = _context(browser, *SIZES[1], "light")
+    context = _context(browser, Look(*SIZES[1], "light"))
     page = _sign_in(context, studio, "owner")
     page.goto(f"{studio.site}/settings/")
     allowed = page.locator("[name$=keeps_cards]")
@@ -80,7 +103,7 @@ def _keep_a_card(browser: Browser, studio: Studio) -> None:
     page.locator("form", has=allowed).get_by_role("button").first.click()
     page.wait_for_load_state("load")
     context.close()
-    context = _context(browser, *SIZES[1], "light")
+    context = _context(browser, Look(*SIZES[1], "light"))
     page = _sign_in(context, studio, "mina")
     _open(page, f"{studio.site}/add_card_details/")
     page.locator("[name=consent]").check()
@@ -110,9 +133,9 @@ def _sign_in(context: BrowserContext, studio: Studio, local: str) -> Page:
 
 
 def _pages(
-    browser: Browser, studio: Studio, cart: str, receipt: str, width: int, height: int, scheme: Scheme
+    browser: Browser, studio: Studio, cart: str, receipt: str, look: Look
 ) -> Iterator[tuple[str, Page]]:
-    guest = _context(browser, width, height, scheme)
+    guest = _context(browser, look)
     page = guest.new_page()
     for name, path in (
         ("shop", "/"),
@@ -124,7 +147,7 @@ def _pages(
         _open(page, studio.site + path)
         yield name, page
     guest.close()
-    owner = _context(browser, width, height, scheme)
+    owner = _context(browser, look)
     page = _sign_in(owner, studio, "owner")
     mina = studio.person("mina")["id"]
     for name, path in (
@@ -133,6 +156,8 @@ def _pages(
         ("purchases", "/purchases/"),
         ("settings", "/settings/"),
         ("readers", "/settings/readers/"),
+        ("api", "/settings/api/"),
+        ("api-reference", "/api/"),
         ("balances", "/credit-balance/"),
         ("balance", f"/credit-balance/{mina}/"),
         ("credits", "/credit-services/"),
@@ -163,7 +188,7 @@ def _pages(
     page.goto(page.url.rstrip("/") + "/refund/")
     yield "refund", page
     owner.close()
-    customer = _context(browser, width, height, scheme)
+    customer = _context(browser, look)
     page = _sign_in(customer, studio, "mina")
     for name, path in (("cards", "/list-payment-cards/"), ("add-card", "/add_card_details/")):
         _open(page, studio.site + path)
@@ -181,15 +206,19 @@ def _sale_on_a_reader(page: Page, studio: Studio) -> Iterator[tuple[str, Page]]:
     page.locator("#sale .line").nth(1).wait_for()
     yield "till-sale", page
     page.locator("#charge").click()
-    page.locator(".reader-message", has_text="Present card.").wait_for(timeout=60_000)
+    page.locator(".reader-message", has_text=ASKS_FOR_A_CARD).wait_for(timeout=60_000)
     yield "till-reader", page
     page.locator("#cancel-payment").click()
     page.locator("#code").wait_for(timeout=60_000)
     yield "till-cancelled", page
 
 
-def _context(browser: Browser, width: int, height: int, scheme: Scheme) -> BrowserContext:
-    return browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
+def _context(browser: Browser, look: Look) -> BrowserContext:
+    return browser.new_context(
+        viewport={"width": look.width, "height": look.height},
+        color_scheme=look.scheme,
+        locale={"en": "en-US", "ko": "ko-KR"}[look.language],
+    )
 
 
 def _open(page: Page, address: str) -> None:

@@ -9,10 +9,14 @@ import os
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "web.settings")
 
-import django
-from celery import Celery, signals
-from django.conf import settings
-from django.db import close_old_connections
+from web.core import startup
+
+startup.begin()
+
+import django  # noqa: E402  # the collector rests by now
+from celery import Celery, signals  # noqa: E402
+from django.conf import settings  # noqa: E402
+from django.db import close_old_connections  # noqa: E402
 
 django.setup()  # the schedule, routes and handlers below are Django code
 
@@ -90,3 +94,4 @@ def _keep_our_logging(**_: object) -> None:
 
 probes.connect()
 shown.connect()
+startup.done()
