@@ -31,7 +31,7 @@ demo-once: setup ## the same, and stop when it has sold
 
 test: setup ## every test, on real servers; ARGS="-k refund" narrows it
 	@echo "logs of a stack that a test starts: .paydesk/run-*"
-	@env -u DJANGO_SETTINGS_MODULE $(IN)/python -m pytest $(if $(ARGS),$(ARGS),-n 3)
+	@env -u DJANGO_SETTINGS_MODULE $(IN)/python -m pytest $(if $(ARGS),$(ARGS),-n 2)
 
 test-unit: setup ## only the tests that start nothing
 	@env -u DJANGO_SETTINGS_MODULE $(IN)/python -m pytest tests/unit $(ARGS)
