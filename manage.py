@@ -8,10 +8,7 @@ if __name__ == "__main__":
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "web.settings")
     from web.core import startup
 
-    startup.begin()
-    import django
+    startup.begin(imports_more=False)
     from django.core.management import execute_from_command_line
 
-    django.setup()
-    startup.done()
     execute_from_command_line(sys.argv)

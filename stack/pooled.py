@@ -178,9 +178,10 @@ def sell(stack: Stack, studio: demo.Studio) -> int:
 def check_reports(stack: Stack, studio: demo.Studio, replica: Replica, primary: str) -> list[str]:
     """See where reports are read, and what their pages do without the copy; return what was wrong."""
     ask = (
-        "from django.utils import timezone; from web.payments.jobs import IMPORT_BALANCE, enqueue_for_account as ask; "
+        "from django.db import transaction; from django.utils import timezone; "
+        "from web.payments.jobs import IMPORT_BALANCE, enqueue_for_account as ask; "
         "from web.payments.models import StripeAccount; "
-        "[ask(IMPORT_BALANCE, one, now=timezone.now()) for one in StripeAccount.objects.all()]"
+        "[transaction.atomic(ask)(IMPORT_BALANCE, one, now=timezone.now()) for one in StripeAccount.objects.all()]"
     )
     stack.manage("shell", "-v", "0", "-c", ask)
     with psycopg.connect(primary, autocommit=True) as own:

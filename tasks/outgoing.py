@@ -64,7 +64,8 @@ def deliver_event(*, delivery_id: int, lease: Lease) -> None:
         took_ms=took_ms,
         now=timezone.now(),
     )
-    metrics.OUTGOING.labels(answer.outcome).inc()
+    if sending.is_first:  # what fails is tried again and again, and would count for many
+        metrics.OUTGOING.labels(answer.outcome).inc()
     log.info("outgoing.tried", event_id=sending.event, code=answer.code, problem=answer.problem, ms=took_ms)
 
 

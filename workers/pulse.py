@@ -103,9 +103,9 @@ class Pulse:
 
         if self.began is None:
             return
-        if number := backlog.take_over(worker=self.name, began=self.began):
+        began, self.began = self.began, None
+        if number := backlog.take_over(worker=self.name, began=began):
             log.warning("worker.took_over", worker=self.name, jobs=number)
-        self.began = None
 
     def _listen(self, *, is_drained: bool) -> None:
         """Stop taking bells, which others would hear, while it was told to take no more; and begin again.

@@ -289,10 +289,10 @@ def the_business_is_told(house: House) -> None:
     book = house.book("outgoing-webhooks.md")
     book.follow("docker compose logs --since 30m worker-mail")
     book.read("Tell the business: only its own program can take what is sent")
-    (endpoint,) = house.rows("SELECT public_id FROM payments_outgoingendpoint WHERE disabled_at IS NULL")
+    (endpoint,) = house.rows("SELECT public_id FROM payments_outgoingendpoint WHERE removed_at IS NULL")
     house.fill_in(
-        "/settings/api/", f"/settings/api/webhooks/{endpoint['public_id']}/", is_on="", events="order.paid"
-    )
+        "/settings/api/", f"/settings/api/webhooks/{endpoint['public_id']}/remove/"
+    )  # it is gone for good
 
 
 # --- money ----------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 Every other page refuses to be framed, and so do these for staff: a frame could have them press what they do not see.
 A browser sends no `SameSite=Lax` cookie into a frame of another site. What a guest's browser has to remember there
 (whose payment it is, which cart, the forms' token) is kept for that site alone: `SameSite=None; Partitioned` (CHIPS).
-The cookie of a session never is, so nobody is signed in within such a frame.
+The cookie of a session is written outside of all this and never is, so nobody is signed in within such a frame.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def embeddable(view: View) -> View:
 
 
 class EmbeddingMiddleware:
-    """Open what may be framed, and keep a frame's cookies apart. Outside of all that writes cookies or headers."""
+    """Open what may be framed, and keep a frame's cookies apart: outside of all that writes them, but the session."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
@@ -71,10 +71,12 @@ class EmbeddingMiddleware:
         if not allowed:
             asking.is_framed = False
             return self.get_response(request)
-        begins = request.headers.get("Sec-Fetch-Dest") in FRAMES
-        is_elsewhere = (
-            begins and request.headers.get("Sec-Fetch-Site") == "cross-site"
-        ) or FRAMED in request.COOKIES
+        place = request.headers.get("Sec-Fetch-Dest", "")
+        begins = place in FRAMES
+        # A browser that does not keep cookies apart would bring the frame's to a page of its own, too.
+        is_elsewhere = (begins and request.headers.get("Sec-Fetch-Site") == "cross-site") or (
+            FRAMED in request.COOKIES and place != "document"
+        )
         asking.is_framed = begins or is_elsewhere
         response = self.get_response(request)
         is_staff = asking.profile is not None and (asking.profile.is_staff or asking.user.is_superuser)
@@ -104,8 +106,6 @@ class PartitionedMorsel(Morsel[str]):
 def _keep_apart(response: HttpResponse) -> None:
     response.set_cookie(FRAMED, "1", httponly=True)
     for name, cookie in list(response.cookies.items()):
-        if name == settings.SESSION_COOKIE_NAME:
-            continue
         apart = PartitionedMorsel()
         apart.set(cookie.key, cookie.value, cookie.coded_value)
         apart.update({key: value for key, value in cookie.items() if value})

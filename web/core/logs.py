@@ -11,7 +11,7 @@ import logging.config
 import re
 import sys
 import uuid
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from typing import Any
 
 import orjson
@@ -37,12 +37,14 @@ SECRET_VALUES = re.compile(
     r"|(?<=://)[^\s/@:]*:[^\s/@]+(?=@)",
     re.IGNORECASE,
 )
-# What may be a card: 13 to 19 digits, perhaps grouped; Luhn's sum decides. A job's id is none: one of some ten thousand
-# UUIDs has that many digits at its beginning, or at its end, with the right sum.
-CARD_LIKE = re.compile(
-    r"(?<!\w)(?<!\d\.)(?!\w{8}(?:-\w{4}){3}-\w{12}(?!\w))(?<!\w{8}-\w{4}-\w{4}-)"
-    r"\d(?:[ -]?\d){12,18}(?!\w|\.\d)"
+# Where a card may be: digits, perhaps in groups. A UUID is passed over whole: one of some ten thousand has as many
+# digits as a card at its beginning, or at its end, with the right sum.
+_DIGITS = re.compile(
+    r"(?<![\w-])[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?![\w-])"
+    r"|(?<!\w)(?<!\d\.)(?P<run>\d+(?:[ -]\d+)*)(?!\w|\.\d)"
 )
+_GROUP = re.compile(r"\d+")
+CARD_DIGITS = range(13, 20)
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 
 Event = MutableMapping[str, Any]
@@ -62,12 +64,40 @@ def passes_luhn(digits: str) -> bool:
 def redact_text(text: str) -> str:
     """Replace the secrets within a text."""
     text = SECRET_VALUES.sub(REDACTED, text)
-    return CARD_LIKE.sub(_redact_card, text)
+    for start, end in reversed(list(cards(text))):
+        text = f"{text[:start]}{REDACTED}{text[end:]}"
+    return text
 
 
-def _redact_card(found: re.Match[str]) -> str:
-    digits = re.sub(r"\D", "", found.group())
-    return REDACTED if passes_luhn(digits) else found.group()
+def cards(text: str) -> Iterator[tuple[int, int]]:
+    """Yield where in a text something stands that may be a card's number: 13 to 19 digits with Luhn's sum.
+
+    Whole groups of digits, whatever other groups stand before or behind them: a date, another number.
+    """
+    for found in _DIGITS.finditer(text):
+        run = found["run"]
+        if run is None or len(run) < CARD_DIGITS.start:
+            continue
+        groups = [group.span() for group in _GROUP.finditer(text, *found.span("run"))]
+        first = 0
+        while first < len(groups):
+            last = _end_of_card(text, groups, first)
+            if last is not None:
+                yield groups[first][0], groups[last][1]
+                first = last
+            first += 1
+
+
+def _end_of_card(text: str, groups: list[tuple[int, int]], first: int) -> int | None:
+    """Return with which group a card's number ends that begins with the first one, the longest there is."""
+    digits, found = "", None
+    for place in range(first, len(groups)):
+        digits += text[slice(*groups[place])]
+        if len(digits) >= CARD_DIGITS.stop:
+            break
+        if len(digits) in CARD_DIGITS and passes_luhn(digits):
+            found = place
+    return found
 
 
 def redact(value: Any, depth: int = 0) -> Any:

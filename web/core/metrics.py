@@ -61,11 +61,13 @@ WEBHOOK_LAG_SECONDS = Histogram(
     registry=REGISTRY,
 )
 OUTGOING = Counter(
-    "paydesk_outgoing_tries",
-    "Tries to tell businesses' own programs, by what came of it: delivered, refused, no_answer.",
+    "paydesk_outgoing_events",
+    "Events sent to businesses' own programs, by what came of the first try: delivered, refused, no_answer.",
     ["outcome"],
     registry=REGISTRY,
 )
+for _outcome in ("delivered", "refused", "no_answer"):
+    OUTGOING.labels(_outcome)  # there from the start: a rate does not see a series' first value
 BELLS = Counter(
     "paydesk_bells", "Bells rung, and bells that the broker did not take.", ["outcome"], registry=REGISTRY
 )

@@ -9,10 +9,20 @@ from __future__ import annotations
 
 import gc
 
+_imports_more = True
 
-def begin() -> None:
-    """Let the collector rest; for an entry point, before its imports."""
+
+def begin(*, imports_more: bool = True) -> None:
+    """Let the collector rest; for an entry point, before its imports. Until `done`, or until Django is ready."""
+    global _imports_more
+    _imports_more = imports_more
     gc.disable()
+
+
+def ready() -> None:
+    """Django's applications are there: of a command, that is all that it imports before it works."""
+    if not gc.isenabled() and not _imports_more:
+        done()
 
 
 def done() -> None:

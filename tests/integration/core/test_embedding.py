@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from django.core.exceptions import ValidationError
 from django.test import Client
+from django.urls import URLResolver, get_resolver
 from pytest_django import Settings
 
 from tests.factories import ProfileFactory
@@ -94,6 +95,28 @@ def test_outside_of_frames_cookies_are_as_ever(allowed: Business, client: Client
     client.post("/shop/add/", {"item": item.id})
     assert "SameSite=Lax" in str(client.cookies["cart"])
     assert "Partitioned" not in str(client.cookies["cart"])
+
+
+def test_a_page_of_its_own_is_no_frame_whatever_cookie_it_brings(allowed: Business, client: Client) -> None:
+    """As of a browser that keeps no cookies apart."""
+    client.cookies["framed"] = "1"
+    page = client.get("/", headers={"Sec-Fetch-Dest": "document", "Sec-Fetch-Site": "none"})
+    assert "/accounts/login/" in page.content.decode()
+    assert "Partitioned" not in str(page.cookies)
+
+
+def test_these_views_may_be_framed_and_no_others() -> None:
+    def views(resolver: URLResolver) -> Iterator[tuple[str, bool]]:
+        for pattern in resolver.url_patterns:
+            if isinstance(pattern, URLResolver):
+                yield from views(pattern)
+            else:
+                yield str(pattern.name), getattr(pattern.callback, "is_embeddable", False)
+
+    assert {name for name, is_embeddable in views(get_resolver()) if is_embeddable} == {
+        "shop", "add_to_cart", "checkout", "cart", "set_line", "set_tip", "set_buyer", "use_stored", "pay_on_arrival",
+        "complete_free", "change_order", "receipt",
+    }  # fmt: skip
 
 
 def test_a_session_is_never_a_frames(allowed: Business, sign_in: Callable[[Profile], Client]) -> None:

@@ -199,6 +199,23 @@ def test_any_other_request_id_is_replaced(given_id: str | None) -> None:
     assert len(made) == 32
 
 
+@pytest.mark.parametrize(
+    "around",
+    [
+        "customer-2026-1122-{}",
+        "20261122-0412-0001-{}",
+        "0a1b2c3d-4e5f-4a6b-8242-424242424201 {}",
+        "2026-11-22 {}",
+        "{} 2026-11-22",
+        "{} 17 {}",
+        "no. 1 {}",
+    ],
+)
+@pytest.mark.parametrize("card", ["4242424242424242", "4242 4242 4242 4242", "378282246310005"])
+def test_a_card_is_found_beside_other_digits(around: str, card: str) -> None:
+    assert card not in logs.redact_text(around.replace("{}", card))
+
+
 @given(st.uuids(), st.sampled_from(["job %s", '{"task_id": "%s"}', "%s", "paydesk:%s:done"]))
 def test_no_uuid_is_a_card(number: uuid.UUID, place: str) -> None:
     only_digits = uuid.UUID(str(number).translate(str.maketrans("abcdef", "012345")))

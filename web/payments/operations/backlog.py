@@ -203,19 +203,24 @@ def take_over(*, worker: str, began: datetime.datetime) -> int:
     a worker that dies again and again must not use up the tries of what it has in hand within a minute.
 
     For a worker that starts: what has its name and was claimed before it began (both by this machine's clock) belongs
-    to a process that is gone, so nobody has to wait for the lease. Should two workers share a name by mistake, the
-    one that lives is overtaken in the middle: its fence is old, and nothing is done twice.
+    to a process that is gone, so nobody has to wait for the lease. Two workers of one name would overtake each other in
+    the middle: fences keep money right, but a mail could go out twice. A row that is locked is left to its lease.
     """
     with connection.cursor() as cursor:
         cursor.execute(
             """
-            UPDATE payments_job SET leased_until = least(
+            WITH theirs AS (
+                SELECT id FROM payments_job
+                WHERE state = 'running' AND leased_until > %(began)s AND started_at < %(began)s
+                      AND starts_with(worker, %(prefix)s)
+                FOR NO KEY UPDATE SKIP LOCKED
+            )
+            UPDATE payments_job AS job SET leased_until = least(
                 leased_until,
                 %(began)s + CASE WHEN attempts < 2 THEN interval '0' ELSE interval '1 second' * 2 ^ (attempts - 1) END)
-            WHERE state = 'running' AND leased_until > %(began)s AND started_at < %(began)s
-                  AND starts_with(worker, %(prefix)s)
+            FROM theirs WHERE job.id = theirs.id
             """,
-            {"began": began, "prefix": f"{worker}:"},
+            {"began": began, "prefix": f"{worker}:"[:100]},
         )
         return int(cursor.rowcount)
 

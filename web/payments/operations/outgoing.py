@@ -75,6 +75,7 @@ class Sending:
     body: bytes
     signature: str
     event: str
+    is_first: bool = True  # try
 
 
 def is_forbidden(address: str) -> bool:
@@ -356,7 +357,12 @@ def begin(*, delivery_id: int, now: datetime.datetime) -> Sending | None:
         keys.append(unseal(endpoint.previous_secret_sealed))
     body = delivery.event.body.encode()
     return Sending(
-        delivery.id, endpoint.url, body, sign(body, keys, now=now), f"evt_{delivery.event.public_id.hex}"
+        delivery.id,
+        endpoint.url,
+        body,
+        sign(body, keys, now=now),
+        f"evt_{delivery.event.public_id.hex}",
+        is_first=not delivery.tries,
     )
 
 

@@ -132,7 +132,7 @@ def attention(business: Business, *, sets_up: bool = False, now: datetime.dateti
     disputes = Dispute.objects.filter(business=business, closed_at=None).select_related("payment__order")
     # What a person switched off is meant to hear nothing.
     deaf = OutgoingEndpoint.objects.filter(
-        Q(disabled_at=None) | Q(is_disabled_by_failing=True),
+        Q(disabled_at=None) | Q(is_disabled_by_failing=True, disabled_at__gte=now - SENT_BACK_IS_SHOWN),
         business=business,
         removed_at=None,
         failing_since__lte=now - DEAF_IS_SHOWN,
