@@ -201,7 +201,7 @@ def check_reports(stack: Stack, studio: demo.Studio, replica: Replica, primary: 
         before = lines()
         replica.halts(True)
         own.execute(
-            b"UPDATE payments_balanceentry SET entry_id = 'hidden_' || entry_id"
+            b"UPDATE payments_balanceentry SET entry_id = replace(entry_id, 'txn_', 'hidden_')"
             b" WHERE id = (SELECT max(id) FROM payments_balanceentry)"
         )
         behind = lines()
@@ -221,7 +221,7 @@ def check_reports(stack: Stack, studio: demo.Studio, replica: Replica, primary: 
                 wrong.append("a report is not whole without the replica")
             took.append(time.monotonic() - began)
         print(f"replica dead: two pages after {took[0]:.1f} s, again after {took[1]:.1f} s")
-        own.execute(b"UPDATE payments_balanceentry SET entry_id = replace(entry_id, 'hidden_', '')")
+        own.execute(b"UPDATE payments_balanceentry SET entry_id = replace(entry_id, 'hidden_', 'txn_')")
         replica.start()
     return wrong
 
