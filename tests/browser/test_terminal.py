@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import pytest
@@ -179,7 +180,8 @@ def test_two_tills_one_reader_ten_sales_each(
                 tokens.append(till.token)
                 till.page.get_by_label("Front desk").check()
                 till.page.locator("#charge").click()
-                till.page.wait_for_url("**cart=**")
+                # The card is there at once: the receipt may have come before anybody looks.
+                till.page.wait_for_url(re.compile(r"cart=|/receipt/"))
                 till.page.locator(".reader-strip, [data-print]").first.wait_for()
         deadline = time.monotonic() + 300
         while sum(studio.orders(token) for token in tokens) < len(tokens):
