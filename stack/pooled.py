@@ -217,7 +217,7 @@ def check_reports(stack: Stack, studio: demo.Studio, replica: Replica, primary: 
         took = []
         for _ in range(2):
             began = time.monotonic()
-            if lines() != after or "Reconciliation" not in clerk.page("/reconciliation/"):
+            if lines() != after or "Payouts" not in clerk.page("/reconciliation/"):
                 wrong.append("a report is not whole without the replica")
             took.append(time.monotonic() - began)
         print(f"replica dead: two pages after {took[0]:.1f} s, again after {took[1]:.1f} s")
