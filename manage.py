@@ -8,7 +8,7 @@ if __name__ == "__main__":
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "web.settings")
     from web.core import startup
 
-    startup.begin(imports_more=False)
+    startup.begin(ends_when_ready=True)
     from django.core.management import execute_from_command_line
 
     execute_from_command_line(sys.argv)

@@ -103,8 +103,9 @@ class Pulse:
 
         if self.began is None:
             return
-        began, self.began = self.began, None
-        if number := backlog.take_over(worker=self.name, began=began):
+        number = backlog.take_over(worker=self.name, began=self.began)
+        self.began = None  # not before: the database may be away, and the next beat asks again
+        if number:
             log.warning("worker.took_over", worker=self.name, jobs=number)
 
     def _listen(self, *, is_drained: bool) -> None:

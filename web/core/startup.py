@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import gc
 
-_imports_more = True
+_ends_when_ready = False
 
 
-def begin(*, imports_more: bool = True) -> None:
+def begin(*, ends_when_ready: bool = False) -> None:
     """Let the collector rest; for an entry point, before its imports. Until `done`, or until Django is ready."""
-    global _imports_more
-    _imports_more = imports_more
+    global _ends_when_ready
+    _ends_when_ready = ends_when_ready
     gc.disable()
 
 
 def ready() -> None:
     """Django's applications are there: of a command, that is all that it imports before it works."""
-    if not gc.isenabled() and not _imports_more:
+    if _ends_when_ready:
         done()
 
 

@@ -6,7 +6,6 @@ honest form has it; then fields that no form has are added to an honest one, and
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -17,6 +16,7 @@ from tests.integration.access.actions import ACTIONS, Action
 from tests.integration.access.asking import brief, send, undone, who_may
 from tests.integration.access.judge import books, change, writes
 from tests.integration.access.world import Asked, World
+from tests.long import IS_LONG
 from web.core.models import Profile
 
 pytestmark = pytest.mark.django_db
@@ -56,7 +56,6 @@ NOBODYS = {
 }  # fmt: skip
 # Each field gets a third of these, another third than the field beside it; with `make fuzz` all of them.
 EVERY = 3
-IS_LONG = os.environ.get("PAYDESK_FUZZ") == "long"
 LARGEST_BODY = 1_048_576
 JSON = "application/json"
 

@@ -7,7 +7,6 @@ names a real object, or nothing would come further than to a 404.
 
 from __future__ import annotations
 
-import os
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -30,11 +29,11 @@ from schemathesis.specs.openapi.checks import (
 from tests.integration.access.asking import undone
 from tests.integration.access.world import World
 from tests.integration.api.conftest import token_of
+from tests.long import IS_LONG
 from web.api import openapi
 from web.api.urls import V1
 
 pytestmark = pytest.mark.django_db
-IS_LONG = os.environ.get("PAYDESK_FUZZ") == "long"
 EXAMPLES = 500 if IS_LONG else 3  # of each operation and mode
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 NAMES = [name for _written, _address, name, _method, _route in openapi.operations(V1)]

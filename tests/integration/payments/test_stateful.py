@@ -25,6 +25,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from tests.giving_back import ask, paid_by_card, succeed, tell, told
 from tests.integration.access.asking import undone
+from tests.long import IS_LONG
 from tests.shop import Shop
 from tests.stored import Desk, books_are_right, usd
 from web.payments.errors import Refusal
@@ -46,7 +47,6 @@ from web.payments.queries.quotes import quote
 from web.payments.states import LIVE, PaymentState, RefundState
 
 pytestmark = pytest.mark.django_db
-IS_LONG = os.environ.get("PAYDESK_FUZZ") == "long"
 RUNS, STEPS = (int(os.environ.get("PAYDESK_FUZZ_RUNS", "400")), 40) if IS_LONG else (10, 25)
 GONE = (RefundState.FAILED, RefundState.CANCELLED)
 

@@ -11,6 +11,7 @@ from io import StringIO
 import pytest
 from celery.worker import state
 from django.core.management import call_command
+from django.db import OperationalError
 from django.test import Client
 from django.utils import timezone
 from pytest_django import Settings
@@ -121,6 +122,26 @@ def test_a_worker_that_hears_is_not_deaf_whatever_the_rows_say(
     monkeypatch.setattr(state, "total_count", Counter({"paydesk.drain": beating._heard + 1}))
     beating.beat()
     assert not beating.is_deaf
+
+
+def test_what_the_last_of_its_name_held_is_asked_for_until_the_database_answers(
+    beating: Pulse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def take_over(*, worker: str, began: datetime.datetime) -> int:
+        asked.append(worker)
+        if len(asked) == 1:
+            raise OperationalError
+        return 1
+
+    monkeypatch.setattr("web.payments.operations.backlog.take_over", take_over)
+    beating.began = timezone.now()
+    with pytest.raises(OperationalError):
+        beating.beat()
+    beating.beat()
+    beating.beat()
+    assert asked == [NAME, NAME]
 
 
 def test_a_young_worker_is_given_time(due: Job, alive: Callable[..., None], beating: Pulse) -> None:

@@ -21,6 +21,7 @@ from django.utils import timezone
 from stripe import WebhookSignature
 
 from tests.fuzz import bodies
+from tests.long import IS_LONG
 from tests.shop import Shop
 from web.payments.operations import accounts
 from web.webhooks import views
@@ -28,7 +29,6 @@ from web.webhooks import views
 pytestmark = pytest.mark.django_db
 SECRET = "whsec_of_the_fuzz"
 CORPUS = Path(__file__).resolve().parents[2] / "fuzz" / "corpus"
-IS_LONG = os.environ.get("PAYDESK_FUZZ") == "long"
 BODIES = int(os.environ.get("PAYDESK_FUZZ_BODIES", "1000000")) if IS_LONG else 300
 SECONDS = float(
     os.environ.get("PAYDESK_FUZZ_SECONDS", "3600")
