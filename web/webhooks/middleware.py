@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from django.conf import settings
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import Resolver404, ResolverMatch, resolve
 
@@ -28,7 +28,9 @@ class WebhookMiddleware:
         if match is None:
             return self.get_response(request)
         request.resolver_match = match
-        response: HttpResponseBase = match.func(request, *match.args, **match.kwargs)
+        response: HttpResponse = match.func(request, *match.args, **match.kwargs)
+        # What CommonMiddleware does for people: without a length the server sends in chunks.
+        response.headers["Content-Length"] = str(len(response.content))
         return response
 
 
