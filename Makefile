@@ -39,8 +39,9 @@ test-unit: setup ## only the tests that start nothing
 chaos: setup ## customers buy while everything around them fails; SEED=7 SALES=3000
 	@$(IN)/python -m stack.chaos --sales $(or $(SALES),3000) $(if $(SEED),--seed $(SEED))
 
-faults: setup ## the fault tests, dying at every single step
-	@env -u DJANGO_SETTINGS_MODULE PAYDESK_FAULT_STRIDE=1 $(IN)/python -m pytest tests/faults $(ARGS)
+faults: setup ## the fault tests in full size: dying at every single step, 300 sales in the chaos, ten at each of two tills
+	@env -u DJANGO_SETTINGS_MODULE PAYDESK_FAULT_STRIDE=1 PAYDESK_CHAOS_SALES=300 PAYDESK_TILL_SALES=10 \
+		$(IN)/python -m pytest tests/faults tests/browser/test_terminal.py $(ARGS)
 
 faults-rabbitmq: setup ## processes die and are replaced with RabbitMQ as the broker (apt-get install rabbitmq-server)
 	@env -u DJANGO_SETTINGS_MODULE $(IN)/python -m stack.rabbitmq $(IN)/python -m pytest \

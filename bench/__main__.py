@@ -42,17 +42,17 @@ def main() -> None:
         return
     wanted = given.groups or list(GROUPS)
     began, ran_on = time.monotonic(), table.machine()
-    rows: list[Row] = []
     for name in wanted:
         at = time.monotonic()
         group = GROUPS[name]
         with house.opened(webhooks=group.webhooks, env=group.env) as opened:
-            rows += group.measure(opened)
+            rows = group.measure(opened)
         house.say(f"{name}: took {time.monotonic() - at:.0f} s")
-    print("\n".join(row.line() for row in rows))
-    for row in rows:
-        print(f"  {row.id}: " + ", ".join(f"{name} {value}" for name, value in row.details.items()))
-    table.save(rows, ran_on, seconds=time.monotonic() - began)
+        for row in rows:
+            print(row.line())
+            print("      " + ", ".join(f"{name} {value}" for name, value in row.details.items()), flush=True)
+        # At once: what a group found stays, whatever becomes of the next.
+        table.save(rows, ran_on, seconds=time.monotonic() - began)
     print(f"# {time.monotonic() - began:.0f} s on {ran_on}")
 
 

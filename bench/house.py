@@ -93,10 +93,15 @@ class House:
             return connection.execute(statement).fetchone()
 
     def wait(
-        self, statement: str, reached: Callable[[Any], bool], *, seconds: float = PATIENCE_SECONDS
+        self,
+        statement: str,
+        reached: Callable[[Any], bool],
+        *,
+        seconds: float = PATIENCE_SECONDS,
+        every: float = 0.01,
     ) -> float:
         """Look every 10 ms until the first row of a statement is as wanted; return the moment."""
-        return wait_on(self.database, statement, reached, seconds=seconds)
+        return wait_on(self.database, statement, reached, seconds=seconds, every=every)
 
     def settle_down(self) -> None:
         """Wait until nothing is due and the database has written what it must: no row starts with another's rest."""
@@ -116,15 +121,20 @@ class House:
 
 
 def wait_on(
-    database: str, statement: str, reached: Callable[[Any], bool], *, seconds: float = PATIENCE_SECONDS
+    database: str,
+    statement: str,
+    reached: Callable[[Any], bool],
+    *,
+    seconds: float = PATIENCE_SECONDS,
+    every: float = 0.01,
 ) -> float:
-    """Look every 10 ms until the first row of a statement is as wanted; return the moment."""
+    """Look every `every` seconds until the first row of a statement is as wanted; return the moment."""
     deadline = time.perf_counter() + seconds
     with psycopg.connect(database, autocommit=True) as connection:
         while not reached(row := connection.execute(statement).fetchone()):
             if time.perf_counter() > deadline:
                 raise Late(f"after {seconds:.0f} s still {row}: {statement}")
-            time.sleep(0.01)
+            time.sleep(every)
     return time.perf_counter()
 
 

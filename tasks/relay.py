@@ -34,7 +34,7 @@ from web.payments.operations import backlog, inbox, lane, pulses
 # threads from another for no longer, and a worker that shall stop never has to wait longer.
 DRAIN_SECONDS = 1.0
 NOTED_EVERY_SECONDS = 5.0
-LEDGER_BATCH = 8  # short jobs on the database: one claim for several. One that waits for another server is
+LEDGER_BATCH = 16  # short jobs on the database: one claim for several. One that waits for another server is
 # claimed alone: it would hold up those claimed with it until their leases run out.
 
 log = structlog.get_logger(__name__)
@@ -109,22 +109,22 @@ def drain(*, queue: str, **_: object) -> None:
             queue=queue, served_by=served_by()
         ):
             return  # what is no job is not claimed: events, and looks at readers
-        applied = _drain_inbox() if queue == Queue.WEBHOOKS else 0
+        has_more = _drain_inbox() if queue == Queue.WEBHOOKS else False
         with room.beside(queue) as is_free, room.taken() as cap:
             if not is_free:
                 return  # whoever holds the others goes on when they are done; the tick rings besides
             if queue == Queue.OUTGOING and room.threads:
                 cap = max(room.half // 2, 1)  # of these, a business has half
             if queue == Queue.TERMINAL:  # it asks Stripe, too: a thread that hangs there is one that is taken
-                applied = _look_at_readers()
-            claimed = _claim_and_run(queue, cap)
-        if not claimed and not applied:
-            return
+                has_more = _look_at_readers()
+            has_more = _claim_and_run(queue, cap) or has_more
+        if not has_more:
+            return  # what has come meanwhile rang for itself
     bell.ring(queue)
 
 
-def _claim_and_run(queue: str, cap: int | None) -> int:
-    """Run what a claim brings; return how many jobs that were. Where more is due, another thread is called."""
+def _claim_and_run(queue: str, cap: int | None) -> bool:
+    """Run what a claim brings; return whether more may be due: then another thread is called, too."""
     limit = LEDGER_BATCH if queue in LEDGER_QUEUES else 1
     leases = backlog.claim(
         queue=queue,
@@ -140,7 +140,7 @@ def _claim_and_run(queue: str, cap: int | None) -> int:
         faultpoints.reach(faultpoints.JOB_CLAIMED)
     for lease in leases:
         run(lease)
-    return len(leases)
+    return len(leases) == limit
 
 
 _noted: dict[str, float] = {}
@@ -156,22 +156,24 @@ def _note_drained(queue: str) -> None:
         pulses.drained(worker=worker, queue=queue, now=timezone.now())
 
 
-def _drain_inbox() -> int:
-    applied = drain_inbox()
-    if applied == inbox.BATCH:
+def _drain_inbox() -> bool:
+    """Apply a batch of events; return whether more may be there. Then another process is called, too."""
+    has_more = drain_inbox() == inbox.BATCH
+    if has_more:
         bell.ring(Queue.WEBHOOKS)
-    return applied
+    return has_more
 
 
-def _look_at_readers() -> int:
+def _look_at_readers() -> bool:
+    """Look at what is due at readers; return whether more may be. Then another thread is called, too."""
     try:
         looked = look_at_readers()
     except Exception:  # the queue's jobs go on; what was claimed is looked at again when its lease runs out
         log.exception("readers.look_failed")
-        return 0
+        return False
     if looked >= LOOKS_AT_ONCE:
         bell.ring(Queue.TERMINAL)
-    return looked
+    return looked >= LOOKS_AT_ONCE
 
 
 def run(lease: Lease) -> None:

@@ -61,9 +61,10 @@ for _name in (
 import django  # noqa: E402  # settings read the environment above
 from django.conf import settings as django_settings  # noqa: E402
 
-from tests import lock_order  # noqa: E402
+from tests import emptying, lock_order  # noqa: E402
 
 django.setup()
+emptying.instead_of_flush()
 # Every test client loads the middleware anew: static files are looked up when asked for, not listed each time.
 django_settings.WHITENOISE_AUTOREFRESH = True
 # A real hash takes a quarter of a second, and hundreds of tests sign somebody in.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 
@@ -13,6 +14,7 @@ from tests.browser.conftest import Person, Studio
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
+SALES_EACH = int(os.environ.get("PAYDESK_TILL_SALES", "4"))  # `make faults`: 10
 ONE_PAID = [("terminal", "succeeded")]
 PATIENCE_MS = 90_000  # a worker that was killed is overtaken when its lease runs out (40 s)
 
@@ -168,13 +170,13 @@ def test_the_worker_is_killed_while_the_customer_looks_for_the_card(
 
 
 @pytest.mark.timeout(600)
-def test_two_tills_one_reader_ten_sales_each(
+def test_two_tills_one_reader_many_sales_each(
     desk: Person, staff: Person, reader: Reader, studio: Studio
 ) -> None:
     reader.tap_by_itself(after_ms=50, processing_ms=50)
     try:
         tokens = []
-        for _ in range(10):
+        for _ in range(SALES_EACH):
             for till in (desk, staff):
                 scan(till, "WATER")
                 tokens.append(till.token)
@@ -189,5 +191,5 @@ def test_two_tills_one_reader_ten_sales_each(
             time.sleep(0.5)
     finally:
         reader.leave_alone()
-    assert len(set(tokens)) == 20
-    assert [studio.payments(token) for token in tokens] == [ONE_PAID] * 20
+    assert len(set(tokens)) == 2 * SALES_EACH
+    assert [studio.payments(token) for token in tokens] == [ONE_PAID] * len(tokens)

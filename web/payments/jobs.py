@@ -307,19 +307,23 @@ def of_payment(kind_name: str | OuterRef, payment_id: str) -> QuerySet[Job]:
 
 def hold(lease: Lease) -> None:
     """Lock the job until the transaction ends; raise LeaseLost where a newer claim exists."""
-    if locks.running_job(job_id=lease.job_id, fence=lease.fence) is None:
+    if not locks.running_job(job_id=lease.job_id, fence=lease.fence):
         raise LeaseLost
 
 
 def complete(lease: Lease, *, now: datetime.datetime) -> bool:
     """Mark the job done, in the transaction of its effect; return whether this claim still held."""
-    was_ours = Job.objects.filter(id=lease.job_id, fence=lease.fence, state=Job.State.RUNNING).update(
-        state=Job.State.DONE, finished_at=now, leased_until=None, last_error=""
-    )
+    with connection.cursor() as cursor:  # written out: every job ends with it
+        cursor.execute(
+            "UPDATE payments_job SET state = %s, finished_at = %s, leased_until = NULL, last_error = ''"
+            " WHERE id = %s AND fence = %s AND state = %s",
+            [Job.State.DONE.value, now, lease.job_id, lease.fence, Job.State.RUNNING.value],
+        )
+        was_ours = cursor.rowcount == 1
 
     def note() -> None:
         lease.is_done = True
 
     if was_ours:
         transaction.on_commit(note)
-    return bool(was_ours)
+    return was_ours

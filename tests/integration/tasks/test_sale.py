@@ -32,6 +32,7 @@ from web.payments.models import (
     Order,
     Payment,
     PaymentEvent,
+    PaymentSettings,
     Receipt,
 )
 from web.payments.operations import backlog, inbox, intent_attempts, intents, settling
@@ -532,6 +533,28 @@ def test_a_customer_who_left_is_given_up_after_a_day_and_not_before(at_stripe: M
     run_all_of(Queue.INTENTS)
     assert [intent["status"] for intent in at.intents()] == ["canceled"]
     assert Cart.objects.get().state == "open"
+
+
+def test_one_who_leaves_is_asked_about_a_few_times_and_given_up_to_the_second(at_stripe: Make) -> None:
+    """Most who leave never come back: a look a minute at each would use up what Stripe lets an account ask."""
+    at = at_stripe()
+    payment = at.shop.request(at.shop.cart())
+    run("create_intent")
+    PaymentSettings.objects.update(abandoned_after_hours=20)
+    payment.refresh_from_db()
+    looks = []
+    while payment.state == "awaiting":
+        assert payment.next_check_at is not None
+        now = payment.next_check_at
+        looks.append(now - payment.state_changed_at)
+        assert intents.check_again(limit=10, now=now) == 1
+        payment.refresh_from_db()
+    assert payment.state == "cancelling"
+    assert looks[0] == datetime.timedelta(minutes=5)
+    assert looks[-1] == datetime.timedelta(hours=20)
+    assert len(looks) == 6
+    assert waiting("read_intent") == 1  # of all looks, until one has run; and none beside the cancellation
+    assert intents.check_again(limit=10, now=now) == 0
 
 
 def test_a_page_that_asks_often_reads_once_a_second(at_stripe: Make) -> None:

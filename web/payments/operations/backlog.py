@@ -27,82 +27,11 @@ LONGEST_RETRY_SECONDS = 300.0
 # `turn` counts a business's jobs, those in flight included: taking the lowest turn first serves everybody before
 # it serves anybody twice. Only a few more rows than are wanted are chosen, and of those only the ones that
 # nobody else is claiming at this moment are locked. A business whose calls take long has fewer slots.
+# The function is in migrations/0015_claim.py: it looks first whether anything is due at all.
 _CLAIM = """
-WITH RECURSIVE hop(business_id, step, wrapped) AS (
-    SELECT %(after)s::bigint, 0, false
-    UNION ALL
-    SELECT next.business_id, hop.step + 1, hop.wrapped OR ahead.business_id IS NULL
-    FROM hop CROSS JOIN LATERAL (
-        SELECT (SELECT business_id FROM payments_job
-                WHERE queue = %(queue)s AND state = 'waiting' AND business_id > hop.business_id
-                      AND business_id <= CASE WHEN hop.wrapped THEN %(after)s ELSE %(last)s END
-                ORDER BY business_id LIMIT 1) AS business_id
-        OFFSET 0  -- looked up once, and the start of the index only where nobody is ahead
-    ) AS ahead CROSS JOIN LATERAL (
-        SELECT coalesce(ahead.business_id, CASE WHEN NOT hop.wrapped THEN (
-            SELECT business_id FROM payments_job
-            WHERE queue = %(queue)s AND state = 'waiting' AND business_id <= %(after)s
-            ORDER BY business_id LIMIT 1) END) AS business_id
-    ) AS next
-    WHERE hop.step < %(hops)s AND next.business_id IS NOT NULL
-), waiting AS MATERIALIZED (
-    SELECT business_id FROM hop WHERE step > 0
-    UNION
-    (SELECT business_id FROM payments_job
-     WHERE queue = %(queue)s AND state = 'waiting' AND priority = 0 AND due_at <= %(now)s
-     ORDER BY due_at LIMIT %(oldest)s)
-    UNION
-    (SELECT business_id FROM payments_job
-     WHERE queue = %(queue)s AND state = 'waiting' AND due_at <= %(now)s ORDER BY due_at LIMIT %(oldest)s)
-), in_flight AS (
-    SELECT business_id, count(*) AS number, bool_or(started_at < %(slow_since)s) AS is_slow
-    FROM payments_job
-    WHERE queue = %(queue)s AND state = 'running' AND leased_until >= %(now)s GROUP BY business_id
-), candidates AS MATERIALIZED (
-    SELECT job.id, job.priority, job.due_at,
-           coalesce(in_flight.number, 0)
-           + row_number() OVER (PARTITION BY job.business_id ORDER BY job.priority, job.due_at, job.id) AS turn
-    FROM waiting
-    LEFT JOIN in_flight USING (business_id)
-    CROSS JOIN LATERAL (
-        SELECT id, business_id, priority, due_at FROM payments_job
-        WHERE queue = %(queue)s AND state = 'waiting' AND business_id = waiting.business_id
-              AND due_at <= %(now)s
-        ORDER BY priority, due_at, id
-        LIMIT greatest(0, least(%(spare)s, CASE WHEN in_flight.is_slow THEN %(slow_cap)s ELSE %(cap)s END
-                                           - coalesce(in_flight.number, 0)))
-    ) AS job
-), expired AS MATERIALIZED (
-    SELECT id FROM payments_job
-    WHERE queue = %(queue)s AND state = 'running' AND leased_until < %(now)s
-    ORDER BY leased_until LIMIT %(spare)s
-), chosen AS MATERIALIZED (
-    SELECT id, row_number() OVER (ORDER BY priority, turn, due_at) AS place FROM (
-        SELECT id, -1 AS priority, 0 AS turn, %(now)s AS due_at FROM expired
-        UNION ALL SELECT id, priority, turn, due_at FROM candidates
-    ) AS everything
-    ORDER BY priority, turn, due_at LIMIT %(spare)s
-), locked AS MATERIALIZED (
-    SELECT job.id FROM payments_job AS job JOIN chosen USING (id)
-    WHERE ((job.state = 'waiting' AND job.due_at <= %(now)s)
-           OR (job.state = 'running' AND job.leased_until < %(now)s))
-      AND NOT EXISTS (SELECT 1 FROM payments_queuepause WHERE queue = %(queue)s)
-      AND NOT EXISTS (SELECT 1 FROM payments_workerdrain WHERE worker = %(served_by)s)
-    ORDER BY chosen.place LIMIT %(limit)s
-    FOR NO KEY UPDATE OF job SKIP LOCKED
-), taken AS (
-    UPDATE payments_job AS job
-    SET state = 'running', fence = job.fence + 1, attempts = job.attempts + 1, worker = %(worker)s,
-        started_at = %(now)s,
-        leased_until = %(now)s + make_interval(secs => (%(leases)s::jsonb ->> job.name)::double precision)
-    FROM locked WHERE job.id = locked.id
-    RETURNING job.id, job.public_id, job.name, job.arguments::text, job.fence, job.attempts, job.business_id,
-              job.account_id, job.priority, job.put_offs, job.due_at, job.request_id, job.traceparent
-)
-SELECT taken.*, NULL::bigint FROM taken
-UNION ALL
-SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-       (SELECT business_id FROM hop ORDER BY step DESC LIMIT 1)
+SELECT * FROM payments_claim_1(
+    %(queue)s, %(limit)s, %(spare)s, %(worker)s, %(served_by)s, %(now)s::timestamptz, %(is_capped)s, %(cap)s,
+    %(slow_cap)s, %(slow_since)s::timestamptz, %(after)s, %(hops)s, %(oldest)s, %(leases)s::jsonb)
 """
 
 _DUE_QUEUES = """
@@ -116,7 +45,6 @@ WHERE (EXISTS (SELECT 1 FROM payments_job AS job
 
 _LEASES = json.dumps({kind.name: kind.lease_seconds for kind in CATALOGUE.values()})
 _NO_CAP = 1_000_000
-_LAST_BUSINESS = 2**63 - 1
 HOPS = 32  # businesses that each claim looks at in turn
 OLDEST = 64  # jobs that have been due the longest, whose businesses it looks at besides
 SLOW_AFTER = datetime.timedelta(seconds=2)  # a call that takes longer: its business gets a third of the slots
@@ -152,20 +80,16 @@ def claim(
         "worker": worker[:100],
         "served_by": served_by[:100],
         "now": now,
+        "is_capped": is_capped,
         "cap": cap,
         "slow_cap": max(cap // 3, 1) if is_capped else cap,
         "slow_since": now - SLOW_AFTER,
         "after": _cursors.get(queue, 0),
-        "last": _LAST_BUSINESS,
         "hops": HOPS,
         "oldest": OLDEST,
         "leases": _LEASES,
     }
     with transaction.atomic(durable=True), connection.cursor() as cursor:
-        if is_capped:
-            cursor.execute(
-                "SELECT pg_advisory_xact_lock(hashtextextended('paydesk claim ' || %s, 0))", [queue]
-            )
         cursor.execute(_CLAIM, parameters)
         rows = cursor.fetchall()
     _cursors[queue] = next(row[-1] for row in rows if row[0] is None)

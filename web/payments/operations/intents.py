@@ -53,6 +53,8 @@ SHORTEST_BETWEEN_READS = datetime.timedelta(seconds=1)
 # Stripe keeps an intent open for ever; a customer who has not paid for a day has left. A business may say
 # otherwise (PaymentSettings.abandoned_after_hours).
 ABANDONED_AFTER = datetime.timedelta(hours=24)
+A_ROUND = datetime.timedelta(seconds=15)  # until a payment is due again whose sweep died before it asked
+_WAITS_FOR_CUSTOMER = {PaymentState.AWAITING, PaymentState.DECLINED}
 
 
 class EmptyCart(Refusal):
@@ -301,10 +303,7 @@ def request_cancel(*, payment_id: int, now: datetime.datetime, actor: str) -> Pa
 
 def request_cancel_of(sale: Sale, payment: Payment, *, now: datetime.datetime, actor: str) -> None:
     """Ask for a locked payment to be cancelled. One that is on a reader is taken off it first."""
-    payment.checks = 0
     move(sale, payment, PaymentState.CANCELLING, now=now, actor=actor)
-    payment.next_check_at = next_check(payment, now=now)
-    payment.save(update_fields=["next_check_at"])
     if not lane.is_on_reader(payment):
         enqueue_for_payment(CANCEL_INTENT, payment, now=now)
 
@@ -341,32 +340,34 @@ def check_again(*, limit: int, now: datetime.datetime) -> int:
     One that has waited for its customer for too long is given up: its cancellation is asked for, and the cart
     is free once Stripe says so. Dying in between costs one round: the payment is due again.
     """
-    due = _put_off_checks(limit=limit, now=now)
-    idle = [one for one in due if one.state in (PaymentState.AWAITING, PaymentState.DECLINED)]
-    hours = dict(
-        PaymentSettings.objects.filter(business_id__in={one.business_id for one in idle}).values_list(
-            "business_id", "abandoned_after_hours"
-        )
-    )
-    for payment in idle:
-        own = hours.get(payment.business_id)
-        patience = ABANDONED_AFTER if own is None else datetime.timedelta(hours=own)
-        if now - payment.state_changed_at > patience:
-            request_cancel(payment_id=payment.id, now=now, actor=history.WORKER)
+    due, given_up = _put_off_checks(limit=limit, now=now)
+    for payment_id in given_up:
+        request_cancel(payment_id=payment_id, now=now, actor=history.WORKER)
     return len(due)
 
 
 @transaction.atomic
-def _put_off_checks(*, limit: int, now: datetime.datetime) -> list[Payment]:
+def _put_off_checks(*, limit: int, now: datetime.datetime) -> tuple[list[Payment], list[int]]:
+    """Queue a step for each payment that is due; return them, and the ids of those whose customer is given up."""
     due = list(
         Payment.objects.select_for_update(skip_locked=True, no_key=True)
         .filter(next_check_at__lte=now)
         .order_by("next_check_at")[:limit]
     )
+    patience = _patience({one.business_id for one in due if one.state in _WAITS_FOR_CUSTOMER})
+    given_up = []
     for payment in due:
         payment.checks = min(payment.checks + 1, 1000)
         payment.next_check_at = next_check(payment, now=now)
+        is_given_up = False
+        if payment.state in _WAITS_FOR_CUSTOMER:
+            given_up_at = payment.state_changed_at + patience.get(payment.business_id, ABANDONED_AFTER)
+            is_given_up = now >= given_up_at
+            payment.next_check_at = min(payment.next_check_at, max(given_up_at, now + A_ROUND))
         payment.save(update_fields=["checks", "next_check_at"])
+        if is_given_up:
+            given_up.append(payment.id)
+            continue
         if payment.state == PaymentState.CANCELLING:
             kind = CANCEL_INTENT
         elif payment.method == Method.SAVED_CARD and payment.state in CHARGEABLE:
@@ -376,4 +377,13 @@ def _put_off_checks(*, limit: int, now: datetime.datetime) -> list[Payment]:
         else:
             kind = CREATE_INTENT
         enqueue_for_payment(kind, payment, now=now, priority=NOBODY_WAITS)
-    return due
+    return due, given_up
+
+
+def _patience(businesses: set[int]) -> dict[int, datetime.timedelta]:
+    """Return how long each of these waits for its customers."""
+    rows = PaymentSettings.objects.filter(business_id__in=businesses)
+    return {
+        business: datetime.timedelta(hours=hours)
+        for business, hours in rows.values_list("business_id", "abandoned_after_hours")
+    }

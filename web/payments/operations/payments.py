@@ -77,6 +77,9 @@ def move(
     if to in FINAL:
         payment.client_secret_sealed = ""
         payment.next_check_at = None
+    elif payment.next_check_at is not None:  # what is only set aside is nothing to ask Stripe about
+        payment.checks = 0
+        payment.next_check_at = next_check(payment, now=now)
     counted, counts = before in COMMITTED, to in COMMITTED
     if sale.cart is not None and counted != counts:
         sale.cart.committed_minor += payment.amount_minor if counts else -payment.amount_minor
@@ -191,8 +194,16 @@ def release(sale: Sale, payment: Payment, *, now: datetime.datetime, actor: str)
     finish(sale, now=now, actor=actor)
 
 
+# How long a sweep waits before it asks Stripe about a payment that nothing is heard of: at first (seconds), how many
+# times longer each time, at most. Where money may be moving it is soon. Somebody who types a card number, or has left,
+# is no news: a page that comes back asks, missed events are read from Stripe's list, and this is the third way. At a
+# minute and its doubles, a customer who leaves would cost thirty calls in a day; so they cost six.
+_MOVING = {PaymentState.REQUESTED, PaymentState.UNKNOWN, PaymentState.PROCESSING, PaymentState.CANCELLING}
+_SOON = (15, 2, 3600)
+_RARELY = (300, 3, 12 * 3600)
+
+
 def next_check(payment: Payment, *, now: datetime.datetime) -> datetime.datetime:
-    """Say when a sweep should look at Stripe if nothing is heard: soon where money may be moving, then rarer."""
-    moving = {PaymentState.REQUESTED, PaymentState.UNKNOWN, PaymentState.PROCESSING, PaymentState.CANCELLING}
-    first = 15 if payment.state in moving else 60  # seconds; a customer typing a card number needs no looks
-    return now + datetime.timedelta(seconds=min(first * 2 ** min(payment.checks, 8), 3600))
+    """Say when a sweep should look at Stripe if nothing is heard."""
+    first, growth, longest = _SOON if payment.state in _MOVING else _RARELY
+    return now + datetime.timedelta(seconds=min(first * growth ** min(payment.checks, 10), longest))

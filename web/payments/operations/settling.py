@@ -15,7 +15,7 @@ from web.payments.jobs import READ_INTENT, enqueue_for_payment
 from web.payments.locks import Sale
 from web.payments.models import HeldReason, Method, Payment
 from web.payments.money import Money
-from web.payments.operations.payments import count_refunds, finish, freeze, move, next_check, release
+from web.payments.operations.payments import count_refunds, finish, freeze, move, release
 from web.payments.queries.quotes import quote
 from web.payments.snapshots import CardFacts, IntentSnapshot, Source
 from web.payments.states import FINAL, PAYMENT_EDGES, CartState, PaymentState
@@ -115,9 +115,6 @@ def apply(
         target = PaymentState.HELD if payment.held_reason else target
     if target == PaymentState.AUTHORISED and payment.capture_before is None:
         payment.capture_before = (snapshot.occurred_at or now) + AUTHORISATION_LASTS
-    payment.checks = 0
-    if target not in FINAL:
-        payment.next_check_at = next_check(payment, now=now)
     facts: dict[str, object] = {"intent": snapshot.intent_id, "source": snapshot.source.value}
     move(sale, payment, target, now=now, actor=actor, data=facts)
     finish(sale, now=now, actor=actor)
