@@ -125,7 +125,6 @@ MIDDLEWARE = [
     "web.ops.middleware.MetricsMiddleware",
     "web.core.logs.RequestMiddleware",
     "django.middleware.security.SecurityMiddleware",
-    "web.webhooks.middleware.WebhookMiddleware",  # most requests are Stripe's: what follows is for people
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",

@@ -12,7 +12,7 @@ from typing import Any
 
 from django.conf import settings
 
-from web.core.logs import REDACTED, SECRET_NAMES, redact_event, redact_text
+from web.core.logs import REDACTED, is_secret_name, redact_event, redact_text
 
 IDS = ("request_id", "business_id", "payment_id", "refund_id", "job", "job_id", "event_id", "attempt")
 _OPTIONS: dict[str, Any] = {
@@ -74,8 +74,7 @@ def _redacted(value: Any) -> Any:
         return redact_text(value)
     if isinstance(value, dict):
         return {
-            name: REDACTED if SECRET_NAMES.search(str(name)) else _redacted(inner)
-            for name, inner in value.items()
+            name: REDACTED if is_secret_name(str(name)) else _redacted(inner) for name, inner in value.items()
         }
     if isinstance(value, list | tuple):
         return [_redacted(inner) for inner in value]

@@ -319,7 +319,7 @@ def complete(lease: Lease, *, now: datetime.datetime) -> bool:
             " WHERE id = %s AND fence = %s AND state = %s",
             [Job.State.DONE.value, now, lease.job_id, lease.fence, Job.State.RUNNING.value],
         )
-        was_ours = cursor.rowcount == 1
+        was_ours = bool(cursor.rowcount == 1)
 
     def note() -> None:
         lease.is_done = True

@@ -25,7 +25,7 @@ from tests.integration.access.judge import NOBODYS, books, change
 from tests.integration.access.world import Asked, World, token
 from web.core import tenancy
 from web.core.models import Profile
-from web.webhooks import views
+from web.webhooks import receiving
 
 GATE = re.compile(r'FOR (?:NO KEY )?UPDATE|^\s*(?:INSERT INTO|UPDATE|DELETE FROM)\s+"?(\w+)', re.IGNORECASE)
 WAITS_SECONDS = 0.5  # for another who may have been refused before any lock
@@ -35,7 +35,7 @@ STAYS_SECONDS = 30
 @pytest.fixture(scope="module")
 def world(transactional_db: None) -> World:
     tenancy.forget_hosts()
-    views._secrets.cache_clear()
+    receiving._secrets.cache_clear()
     return World()
 
 

@@ -221,3 +221,9 @@ def test_no_uuid_is_a_card(number: uuid.UUID, place: str) -> None:
     only_digits = uuid.UUID(str(number).translate(str.maketrans("abcdef", "012345")))
     for one in (number, only_digits):
         assert logs.redact_text(place % one) == place % one
+
+
+@given(st.from_regex(logs.SECRET_VALUES))
+def test_what_looks_for_secrets_cheaply_overlooks_none(text: str) -> None:
+    assert logs.SECRET_VALUES.search(text)
+    assert logs.REDACTED in logs.redact_text(text)

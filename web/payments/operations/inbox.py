@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import uuid
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -105,32 +105,40 @@ def _forget_client_secrets(value: Any) -> None:
             todo.extend(here)
 
 
+_STORE = """
+INSERT INTO payments_inboxevent (account_id, event_id, event_type, object_id, occurred_at, received_at, payload,
+                                 state, tries, due_at, error)
+VALUES {}
+ON CONFLICT (account_id, event_id) DO NOTHING
+RETURNING account_id, event_id
+"""
+_STORED = "(%s, %s, %s, %s, %s, %s, %s, 'received', 0, %s, '')"
+
+
 def store(*, account_id: int, event: Arrived, now: datetime.datetime) -> bool:
     """Store an event unless it is there, ring the bell; return whether it is new. One statement, one commit."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            """
-            INSERT INTO payments_inboxevent (account_id, event_id, event_type, object_id, occurred_at, received_at,
-                                             payload, state, tries, due_at, error)
-            VALUES (%s, %s, %s, %s, %s, %s, %s, 'received', 0, %s, '')
-            ON CONFLICT (account_id, event_id) DO NOTHING
-            """,
-            [
-                account_id,
-                event.event_id,
-                event.event_type,
-                event.object_id,
-                event.occurred_at,
-                now,
-                event.payload_json,
-                now,
-            ],
-        )
-        is_new = bool(cursor.rowcount == 1)
-    faultpoints.reach(faultpoints.EVENT_STORED)
-    if is_new:
-        transaction.on_commit(lambda: bell.ring(Queue.WEBHOOKS))
+    (is_new,) = store_all([(account_id, event)], now=now)
     return is_new
+
+
+def store_all(arrivals: Sequence[tuple[int, Arrived]], *, now: datetime.datetime) -> list[bool]:
+    """Store events of accounts (their ids) with one statement and one commit; return which are new, in their order."""
+    values: list[Any] = []
+    for account_id, event in arrivals:
+        values += [account_id, event.event_id, event.event_type, event.object_id, event.occurred_at, now]
+        values += [event.payload_json, now]
+    with connection.cursor() as cursor:
+        cursor.execute(_STORE.format(", ".join([_STORED] * len(arrivals))), values)
+        new = set(cursor.fetchall())
+    faultpoints.reach(faultpoints.EVENT_STORED)
+    if new:
+        transaction.on_commit(lambda: bell.ring(Queue.WEBHOOKS))
+    found = []
+    for account_id, event in arrivals:
+        key = (account_id, event.event_id)
+        found.append(key in new)
+        new.discard(key)  # of two that are the same, one is new
+    return found
 
 
 @dataclass(frozen=True, slots=True)
