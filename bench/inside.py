@@ -190,11 +190,11 @@ def open_carts(*, business: int, number: int, first: int = 0) -> list[dict[str, 
 def register_readers(*, business: int, number: int) -> None:
     """Ask for simulated readers; workers register them."""
     shop = Business.objects.get(id=business)
+    street = readers.Address("41 Mercer St", "New York", "NY", "10013")
     for index in range(number):
         readers.register(
             business=shop, location=shop.locations.get(), label=f"Reader {index}",
-            registration_code="simulated-wpe", address=readers.Address("41 Mercer St", "New York", "NY", "10013"),
-            now=timezone.now(),
+            registration_code=f"sandbox-reader-{index + 1}", address=street, now=timezone.now(),
         )  # fmt: skip
 
 

@@ -19,10 +19,10 @@ from bench.shopping import Shopper
 from bench.table import Row
 
 RUNS = size.RUNS
-CLICKS = size.of(300)
+CLICKS = size.of(160)
 CLICKS_PER_SECOND = 30
 STRIPE_MS = 120
-SALES = size.of(300)
+SALES = size.of(160)
 SALES_PER_SECOND = 50.0
 PEOPLE = 40
 # Several accounts, and limits that several real ones have together: Stripe's own are 100 a second for each.

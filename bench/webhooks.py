@@ -17,9 +17,9 @@ from bench.house import House
 from bench.table import Row
 
 CONNECTIONS = 8
-WARM = size.of(200)
-EVENTS = size.of(1200)  # a run
-PEER_EVENTS = {0: size.of(300), 120: size.of(120)}  # Stripe's latency in ms: how many events the peer gets
+WARM = size.of(120)
+EVENTS = size.of(800)  # a run
+PEER_EVENTS = {0: size.of(200), 120: size.of(80)}  # Stripe's latency in ms: how many events the peer gets
 RUNS = size.RUNS
 
 

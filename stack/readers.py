@@ -36,7 +36,7 @@ studio = Business.objects.get(business_id=1001)
 home = studio.locations.order_by("id").first()
 for number in range({number}):
     readers.register(business=studio, location=home, label=f"Reader {{number + 2}}",
-                     registration_code="simulated-wpe", now=timezone.now())
+                     registration_code=f"sandbox-reader-{{number + 1}}", now=timezone.now())
 """
 _FILL = """
 import json

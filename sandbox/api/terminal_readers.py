@@ -1,5 +1,6 @@
 """Terminal's readers, server-driven: registered, listed, and every action that a server can ask of one."""
 
+import re
 from typing import Any
 
 from sandbox import cards, money
@@ -27,6 +28,8 @@ DEVICE_TYPES = {
     "simulated-ux700": "simulated_verifone_ux700",
     "simulated-v660p": "simulated_verifone_v660p",
 }
+# Readers of metal show a code of their own each; these are as many of them as somebody wants.
+IN_A_BOX = re.compile(r"sandbox-reader-\d{1,6}")
 _PATH = "/v1/terminal/readers/{}"
 _HELP = "/v1/test_helpers/terminal/readers/{}"
 
@@ -35,9 +38,11 @@ _HELP = "/v1/test_helpers/terminal/readers/{}"
 def create(tx: Tx, params: Obj) -> Obj:
     """Register a simulated reader by its code."""
     code = params["registration_code"]
-    if code not in DEVICE_TYPES:
+    device_type = "bbpos_wisepos_e" if IN_A_BOX.fullmatch(code) else DEVICE_TYPES.get(code)
+    if device_type is None:
+        known = ", ".join((*DEVICE_TYPES, "sandbox-reader-1 and so on"))
         raise invalid(
-            f"No reader was found with the registration code '{code}'. The sandbox has: {', '.join(DEVICE_TYPES)}.",
+            f"No reader was found with the registration code '{code}'. The sandbox has: {known}.",
             "registration_code",
             "resource_missing",
         )
@@ -51,7 +56,7 @@ def create(tx: Tx, params: Obj) -> Obj:
         "object": "terminal.reader",
         "action": None,
         "device_sw_version": SOFTWARE,
-        "device_type": DEVICE_TYPES[code],
+        "device_type": device_type,
         "ip_address": "0.0.0.0",  # noqa: S104 - what Stripe shows of a simulated one
         "label": params.get("label") or code,
         "last_seen_at": device["seen_at"],

@@ -470,6 +470,10 @@ def test_an_input_nobody_touches_times_out(own_sandbox: Running) -> None:
     eventually(lambda: "terminal.reader.action_failed" in account.types())
 
 
+def test_as_many_readers_as_somebody_wants_each_with_a_code_of_its_own(account: Account) -> None:
+    assert [made(account, f"sandbox-reader-{n}").device_type for n in (1, 500)] == ["bbpos_wisepos_e"] * 2
+
+
 def test_locations_and_readers_are_kept_found_and_forgotten(account: Account) -> None:
     with pytest.raises(stripe.InvalidRequestError) as caught:
         account.v1.terminal.readers.create({"registration_code": "nobody-knows-this"})
