@@ -24,7 +24,7 @@ class Group:
 GROUPS: dict[str, Group] = {
     "webhooks": Group(webhooks.measure),
     "sales": Group(sales.measure, webhooks=True, env=sales.ENV),
-    "readers": Group(readers.measure, webhooks=True),
+    "readers": Group(readers.measure, webhooks=True, env=sales.ENV),
     "jobs": Group(engine.cost),
     "recovery": Group(engine.recovery),
     "growth": Group(growth.measure, webhooks=True, env=sales.ENV),

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import datetime
+import threading
+import time
 import uuid
 from collections.abc import Callable
 
 import pytest
+from django.db import connection, transaction
 from django.utils import timezone
 
 from tasks import relay, snapshots
@@ -435,6 +438,31 @@ def test_many_readers_are_looked_at_by_listing_them(desk: Desk) -> None:
     ]
     assert [state_of(action)[0] for action in actions].count("succeeded") == 1
     assert state_of(actions[3]) == ("succeeded", "succeeded")
+
+
+def test_planning_the_next_looks_never_waits_with_others_in_hand(desk: Desk) -> None:
+    """A batch of events locks actions in the order of their sales: it holds the second and will want the first."""
+    actions = [desk.shown(desk.reader()[0]) for _ in range(2)]
+    ids = [action.id for action in actions]
+    ReaderAction.objects.filter(id__in=ids).update(next_poll_at=timezone.now())
+    before = timezone.now()
+
+    def plan() -> None:
+        lane.look_later(list(ReaderAction.objects.filter(id__in=ids).order_by("id")), now=timezone.now())
+        connection.close()
+
+    planner = threading.Thread(target=plan)
+    with transaction.atomic():
+        ReaderAction.objects.select_for_update(no_key=True).get(id=ids[1])
+        planner.start()
+        until = time.monotonic() + 20
+        while not ReaderAction.objects.filter(id=ids[0], next_poll_at__gt=before).exists():
+            assert time.monotonic() < until, "the first one was not planned while the second was held"
+            time.sleep(0.01)
+        ReaderAction.objects.select_for_update(no_key=True).get(id=ids[0])
+    planner.join(20)
+    assert not planner.is_alive()
+    assert ReaderAction.objects.filter(id__in=ids, next_poll_at__gt=before).count() == 2
 
 
 def test_a_queue_whose_job_was_given_up_goes_on(desk: Desk) -> None:

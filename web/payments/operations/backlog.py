@@ -27,7 +27,7 @@ LONGEST_RETRY_SECONDS = 300.0
 # `turn` counts a business's jobs, those in flight included: taking the lowest turn first serves everybody before
 # it serves anybody twice. Only a few more rows than are wanted are chosen, and of those only the ones that
 # nobody else is claiming at this moment are locked. A business whose calls take long has fewer slots.
-# The function is in migrations/0015_claim.py: it looks first whether anything is due at all.
+# The function is in migrations/0015_claim.py (docs/decisions/0022-a-claim-is-a-function.md says why).
 _CLAIM = """
 SELECT * FROM payments_claim_1(
     %(queue)s, %(limit)s, %(spare)s, %(worker)s, %(served_by)s, %(now)s::timestamptz, %(is_capped)s, %(cap)s,

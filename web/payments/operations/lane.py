@@ -386,26 +386,42 @@ def claim_looks(*, few: int, many: int, list_above: int, now: datetime.datetime)
     return Claimed(account_id, {action.id: action.fence for action in due}, by_listing)
 
 
+_LOOK_LATER = """
+WITH seen AS (SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::timestamptz[]) AS seen(id, fence, next_poll_at)),
+free AS MATERIALIZED (
+    SELECT action.id, seen.next_poll_at FROM payments_readeraction AS action JOIN seen USING (id, fence)
+    WHERE action.next_poll_at IS NOT NULL
+    FOR NO KEY UPDATE OF action SKIP LOCKED
+)
+UPDATE payments_readeraction AS action SET next_poll_at = free.next_poll_at FROM free WHERE action.id = free.id
+RETURNING action.id
+"""
+
+
 def look_later(actions: Sequence[ReaderAction], *, now: datetime.datetime) -> None:
     """Plan the next look at actions of which the reader says nothing new; one statement, for hundreds.
 
-    An action that has moved since it was claimed has a newer fence, and a plan of its own.
+    An action that has moved since it was claimed has a newer fence, and a plan of its own. One that somebody holds at
+    this moment is waited for by itself, with no other in hand: a batch of events locks actions in the order of their
+    sales, and would wait for us while we wait for it.
     """
     if not actions:
         return
     with connection.cursor() as cursor:
         cursor.execute(
-            """
-            UPDATE payments_readeraction AS action SET next_poll_at = seen.next_poll_at
-            FROM unnest(%s::bigint[], %s::bigint[], %s::timestamptz[]) AS seen(id, fence, next_poll_at)
-            WHERE action.id = seen.id AND action.fence = seen.fence AND action.next_poll_at IS NOT NULL
-            """,
+            _LOOK_LATER,
             [
                 [action.id for action in actions],
                 [action.fence for action in actions],
                 [now + next_look(action) for action in actions],
             ],
         )
+        planned = {action_id for (action_id,) in cursor.fetchall()}
+    for action in actions:
+        if action.id not in planned:
+            ReaderAction.objects.filter(id=action.id, fence=action.fence, next_poll_at__isnull=False).update(
+                next_poll_at=now + next_look(action)
+            )
 
 
 def serve_idle(*, limit: int, now: datetime.datetime) -> int:
