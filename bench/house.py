@@ -78,14 +78,15 @@ class House:
 
     def spent_by(self, *, without: Sequence[str] = ("sandbox",)) -> dict[str, float]:
         """Return the processor seconds of each part, PostgreSQL and Redis among them."""
-        parts = {
-            part.name: part.pid
-            for part in self.stack.processes()
-            if part.name not in without and part.pid is not None
-        }
+        return {name: cpu.of_trees([pid]) for name, pid in self.pids().items() if name not in without}
+
+    def pids(self) -> dict[str, int]:
+        """Return the main process of each part that runs, PostgreSQL and Redis among them."""
+        parts = {part.name: part.pid for part in self.stack.processes() if part.pid is not None}
         servers = {"postgres": self.stack.postgres, "redis": self.stack.redis}
-        parts |= {name: pid for name, server in servers.items() if (pid := getattr(server, "pid", None))}
-        return {name: cpu.of_trees([pid]) for name, pid in parts.items()}
+        return parts | {
+            name: pid for name, server in servers.items() if (pid := getattr(server, "pid", None))
+        }
 
     def query(self, statement: str) -> Any:
         """Return the first row of a statement."""
