@@ -59,9 +59,13 @@ class House:
         return self.stack.urls.database
 
     def inside(self, command: str, **arguments: Any) -> Any:
-        """Run a command of bench/inside.py in the stack's environment; return what it printed."""
+        """Run a command of bench/inside.py in the stack's environment; return what it returned."""
+        return self.inside_all(command, [arguments])[0]
+
+    def inside_all(self, command: str, calls: Sequence[Mapping[str, Any]]) -> list[Any]:
+        """Run a command several times, in one process; return what each returned."""
         done = subprocess.run(
-            [sys.executable, "-m", "bench.inside", command, json.dumps(arguments)],
+            [sys.executable, "-m", "bench.inside", json.dumps([[command, call] for call in calls])],
             cwd=ROOT,
             env=self.stack.env | {"PROCESS_NAME": "bench"},
             capture_output=True,
@@ -70,7 +74,8 @@ class House:
         )
         if done.returncode:
             raise Late(f"bench.inside {command} failed:\n{done.stderr[-3000:]}")
-        return json.loads(done.stdout.splitlines()[-1])
+        told: list[Any] = json.loads(done.stdout.splitlines()[-1])
+        return told
 
     def spent(self, *, without: Sequence[str] = ("sandbox",)) -> float:
         """Return the processor seconds that the product and its servers have used so far."""
@@ -155,12 +160,15 @@ def opened(
         signing = [f"whsec_{secrets.token_hex(16)}" for _ in range(shops)]
         house.shops = house.inside("shops", number=shops, webhook_secrets=signing)
         if webhooks:
-            for shop in house.shops:
-                _listen(house, shop)
+            secrets_of = [
+                {"business": shop["business"], "secret": _listen(house, shop)} for shop in house.shops
+            ]
+            house.inside_all("webhook_secret", secrets_of)
         yield house
 
 
-def _listen(house: House, shop: dict[str, Any]) -> None:
+def _listen(house: House, shop: dict[str, Any]) -> str:
+    """Let the sandbox tell a shop of everything; return the secret that it signs with."""
     answer = requests.post(
         f"{house.sandbox}/v1/webhook_endpoints",
         data={"url": house.web + shop["webhook"], "enabled_events[]": "*"},
@@ -168,8 +176,7 @@ def _listen(house: House, shop: dict[str, Any]) -> None:
         timeout=20,
     )
     answer.raise_for_status()
-    secret = answer.json()["secret"]
-    house.inside("webhook_secret", business=shop["business"], secret=secret)
+    return str(answer.json()["secret"])
 
 
 @contextlib.contextmanager

@@ -1,7 +1,8 @@
-"""What a benchmark prepares, done by the product's own operations: `python -m bench.inside COMMAND JSON`.
+"""What a benchmark prepares, done by the product's own operations: `python -m bench.inside JSON`.
 
-Runs with the environment of a running stack and prints JSON. Only what would take hours by hand is written
-otherwise, and it says so.
+Takes a list of commands with their arguments, `[["shops", {"number": 4, …}], …]`: a process takes longer to start than
+most of them to run. Runs with the environment of a running stack and prints what each returned, as JSON. Only what
+would take hours by hand is written otherwise, and it says so.
 """
 
 from __future__ import annotations
@@ -282,9 +283,9 @@ COMMANDS: dict[str, Callable[..., Any]] = {
 
 
 def main() -> None:
-    """Run one command with its arguments as JSON; print what it returns."""
-    name, arguments = sys.argv[1], json.loads(sys.argv[2] if len(sys.argv) > 2 else "{}")
-    sys.stdout.write(json.dumps(COMMANDS[name](**arguments)) + "\n")
+    """Run the commands, one after the other; print what they return."""
+    told = [COMMANDS[name](**arguments) for name, arguments in json.loads(sys.argv[1])]
+    sys.stdout.write(json.dumps(told) + "\n")
 
 
 if __name__ == "__main__":

@@ -138,9 +138,10 @@ def _carts(h: House, number: int, *, first: int) -> list[tuple[Shopper, dict[str
     """Fill carts and open their checkout pages: people who are about to press Pay."""
     each = number // len(h.shops)
     made = []
-    for shop in h.shops:
+    calls = [{"business": shop["business"], "number": each, "first": first} for shop in h.shops]
+    for shop, opened in zip(h.shops, h.inside_all("open_carts", calls), strict=True):
         connection = Connection(h.web)
-        for cart in h.inside("open_carts", business=shop["business"], number=each, first=first):
+        for cart in opened:
             shopper = Shopper(h, shop, connection, {}, "")
             made.append((shopper, shopper.look_at_cart(cart["cart"])))
         connection.close()

@@ -84,8 +84,9 @@ def _requests(h: House, number: int, *, first: int) -> list[bytes]:
     each = number // len(h.shops)
     event = events.template(h.sandbox)
     made = []
-    for shop in h.shops:
-        for sale in h.inside("sales", business=shop["business"], number=each, first=first):
+    calls = [{"business": shop["business"], "number": each, "first": first} for shop in h.shops]
+    for shop, waiting in zip(h.shops, h.inside_all("sales", calls), strict=True):
+        for sale in waiting:
             body = events.succeeded(event, **sale, number=first)
             made.append(events.signed(h.web, shop["webhook"], body, shop["secret"]))
     return made
