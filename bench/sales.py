@@ -19,8 +19,9 @@ from bench.shopping import Shopper
 from bench.table import Row
 
 RUNS = size.RUNS
-CLICKS = size.of(160)
-CLICKS_PER_SECOND = 30
+CLICKS = size.of(120)
+# Well below what two cores can carry together with the sandbox and the load: what is measured is a click, not a queue.
+CLICKS_PER_SECOND = 8
 STRIPE_MS = 120
 SALES = size.of(160)
 SALES_PER_SECOND = 50.0

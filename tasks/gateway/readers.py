@@ -120,7 +120,8 @@ def list_readers(account: StripeAccount, *, wanted: set[str]) -> dict[str, Reade
     after: dict[str, Any] = {}
     try:
         for _number in range(MOST_PAGES):
-            page = data_of(client_of(account).v1.terminal.readers.list(cast(Any, {"limit": PAGE, **after})))
+            # As plain JSON: to make objects of a hundred readers takes the SDK longer than all the rest of a round.
+            page = client_of(account).raw_request("get", "/v1/terminal/readers", limit=PAGE, **after).data
             for data in page["data"]:
                 if data.get("id") in wanted:
                     found[data["id"]] = of_reader(data)

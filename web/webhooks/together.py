@@ -19,6 +19,10 @@ from web.payments.operations.inbox import Arrived
 Store = Callable[[Sequence[tuple[int, Arrived]]], list[bool]]
 
 
+class NotStored(Exception):
+    """Whoever was storing this event with others failed, and not at the database."""
+
+
 class _Letter:
     """An event on its way: `turn` comes when it is stored, when it cannot be, or when its request is to store."""
 
@@ -65,7 +69,10 @@ class Together:
             batch, self._waiting = self._waiting, []
         try:
             self._settle(batch)
-        finally:  # whatever happens, nobody waits for ever
+        finally:  # whatever happens, nobody waits for ever, and nobody is told that it is stored
+            for letter in batch:
+                if not letter.is_settled:
+                    letter.error = NotStored()
             with self._lock:
                 self._is_storing = bool(self._waiting)
                 following = self._waiting[:1]
@@ -81,10 +88,6 @@ class Together:
                 return
             for letter in batch:  # which of them it is shows when each is stored by itself
                 self._settle([letter])
-        except BaseException as error:
-            for letter in batch:
-                letter.error = error if isinstance(error, Exception) else RuntimeError("the process ends")
-            raise
         else:
             for letter, is_new in zip(batch, found, strict=True):
                 letter.is_new = is_new

@@ -48,6 +48,7 @@ from web.payments.states import (
 SALE_TIME = datetime.timedelta(minutes=5)  # a customer who has not presented a card by then has left
 FIRST_LOOK_SECONDS = 1.0
 LONGEST_LOOK_SECONDS = 3.0  # 20 looks last 50 s, longer than a sale does; Stripe allows 500 a payment
+A_ROUND = datetime.timedelta(seconds=1)  # of looks at an account whose readers are listed
 LOOK_LEASE = datetime.timedelta(seconds=60)  # two reads of Stripe, each with its timeout
 CANCEL_AGAIN = datetime.timedelta(seconds=15)  # if its job was given up
 CANCEL_AGAIN_AT_MOST = datetime.timedelta(
@@ -377,7 +378,9 @@ def claim_looks(*, few: int, many: int, list_above: int, now: datetime.datetime)
     account_id = longest.reader.account_id
     active = ReaderAction.objects.filter(reader__account_id=account_id, state__in=ACTIVE_ACTION).count()
     by_listing = active > list_above
-    due = locks.due_actions(account_id=account_id, limit=many if by_listing else few, now=now)
+    # A listing shows all: whoever is due before the next round is looked at in this one.
+    until = now + A_ROUND if by_listing else now
+    due = locks.due_actions(account_id=account_id, limit=many if by_listing else few, now=until)
     for action in due:
         action.polls = min(action.polls + 1, 30_000)
         action.fence += 1

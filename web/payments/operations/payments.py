@@ -205,5 +205,6 @@ _RARELY = (300, 3, 12 * 3600)
 
 def next_check(payment: Payment, *, now: datetime.datetime) -> datetime.datetime:
     """Say when a sweep should look at Stripe if nothing is heard."""
-    first, growth, longest = _SOON if payment.state in _MOVING else _RARELY
+    is_with_customer = payment.state not in _MOVING and payment.method != Method.SAVED_CARD
+    first, growth, longest = _RARELY if is_with_customer else _SOON
     return now + datetime.timedelta(seconds=min(first * growth ** min(payment.checks, 10), longest))
