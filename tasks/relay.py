@@ -34,7 +34,7 @@ from web.payments.operations import backlog, inbox, lane, pulses
 # threads from another for no longer, and a worker that shall stop never has to wait longer.
 DRAIN_SECONDS = 1.0
 NOTED_EVERY_SECONDS = 5.0
-LEDGER_BATCH = 16  # short jobs on the database: one claim for several. One that waits for another server is
+LEDGER_BATCH = 8  # short jobs on the database: one claim for several. One that waits for another server is
 # claimed alone: it would hold up those claimed with it until their leases run out.
 
 log = structlog.get_logger(__name__)
@@ -165,7 +165,10 @@ def _drain_inbox() -> bool:
 
 
 def _look_at_readers() -> bool:
-    """Look at what is due at readers; return whether more may be. Then another thread is called, too."""
+    """Look at what is due at readers of one account; return whether more may be, of it or of another one.
+
+    Where the account has many, another thread is called, too.
+    """
     try:
         looked = look_at_readers()
     except Exception:  # the queue's jobs go on; what was claimed is looked at again when its lease runs out
@@ -173,7 +176,7 @@ def _look_at_readers() -> bool:
         return False
     if looked >= LOOKS_AT_ONCE:
         bell.ring(Queue.TERMINAL)
-    return looked >= LOOKS_AT_ONCE
+    return looked > 0
 
 
 def run(lease: Lease) -> None:

@@ -26,7 +26,7 @@ from web.payments.states import ActionState, PaymentState
 
 LIST_ABOVE = 10  # active readers of an account: from there on one listing is cheaper than a read for each
 LOOKS_AT_ONCE = 4  # reads of one claim, one after the other: others help with the rest
-LISTED_AT_ONCE = 10 * gateway.PAGE  # in one round: each pages through the listing anew
+LISTED_AT_ONCE = 2 * gateway.PAGE
 SEEN_EVERY = datetime.timedelta(seconds=20)
 SWEEP_BATCH = 100
 AUTHORISING_SECONDS = 2.0  # a bank answers within a few

@@ -40,7 +40,7 @@ class Door:
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         found = _ADDRESS.fullmatch(environ["PATH_INFO"]) if environ["REQUEST_METHOD"] == "POST" else None
-        if found is None:
+        if found is None or (settings.SECURE_SSL_REDIRECT and not _is_https(environ)):
             return self.application(environ, start_response)
         started = time.monotonic()
         request_id = request_id_of(environ.get("HTTP_X_REQUEST_ID"))
@@ -64,6 +64,15 @@ class Door:
             ],
         )
         return [answer.body]
+
+
+def _is_https(environ: Environ) -> bool:
+    """Return what Django's `request.is_secure` would."""
+    if settings.SECURE_PROXY_SSL_HEADER:
+        name, value = settings.SECURE_PROXY_SSL_HEADER
+        if given := environ.get(name):
+            return str(given).partition(",")[0].strip() == value
+    return bool(environ["wsgi.url_scheme"] == "https")
 
 
 def _taken(environ: Environ, token: uuid.UUID) -> receiving.Answer:

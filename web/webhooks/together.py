@@ -10,17 +10,19 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 
-from django.db import DatabaseError
+from django.db import DatabaseError, DataError, IntegrityError
 from django.utils import timezone
 
 from web.payments.operations import inbox
 from web.payments.operations.inbox import Arrived
 
+LONGEST_WAIT_SECONDS = 20.0  # for one that hangs: no other business's events, and no page, shall hang with it
+
 Store = Callable[[Sequence[tuple[int, Arrived]]], list[bool]]
 
 
 class NotStored(Exception):
-    """Whoever was storing this event with others failed, and not at the database."""
+    """Nobody can say that this event is stored: whoever was storing others hangs, or failed. Stripe sends it again."""
 
 
 class _Letter:
@@ -58,11 +60,18 @@ class Together:
         with self._lock:
             self._waiting.append(letter)
             is_ours, self._is_storing = not self._is_storing, True
-        if not is_ours:
-            letter.turn.wait()
+        if not is_ours and not letter.turn.wait(LONGEST_WAIT_SECONDS) and not self._is_called(letter):
+            raise NotStored
         if not letter.is_settled:
             self._store_for_all()
         return letter.result()
+
+    def _is_called(self, letter: _Letter) -> bool:
+        """Return whether a letter's turn came at the last moment; else take it back, if nobody has it in hand."""
+        with self._lock:
+            if letter in self._waiting and not letter.turn.is_set():
+                self._waiting.remove(letter)
+            return letter.turn.is_set()
 
     def _store_for_all(self) -> None:
         with self._lock:
@@ -76,18 +85,21 @@ class Together:
             with self._lock:
                 self._is_storing = bool(self._waiting)
                 following = self._waiting[:1]
-            for letter in batch + following:
-                letter.turn.set()
+                for letter in batch + following:
+                    letter.turn.set()
 
     def _settle(self, batch: list[_Letter]) -> None:
         try:
             found = self._store([letter.arrival for letter in batch])
-        except DatabaseError as error:
+        except (DataError, IntegrityError) as error:
             if len(batch) == 1:
                 batch[0].error = error
                 return
             for letter in batch:  # which of them it is shows when each is stored by itself
                 self._settle([letter])
+        except DatabaseError as error:  # it is away, or too slow: asking once for each would only take longer
+            for letter in batch:
+                letter.error = error
         else:
             for letter, is_new in zip(batch, found, strict=True):
                 letter.is_new = is_new

@@ -440,6 +440,23 @@ def test_many_readers_are_looked_at_by_listing_them(desk: Desk) -> None:
     assert state_of(actions[3]) == ("succeeded", "succeeded")
 
 
+def test_a_declined_card_that_nobody_comes_back_to_is_given_up_after_a_day(desk: Desk) -> None:
+    reader, hand = desk.reader()
+    action = desk.start(reader)
+    work()
+    hand.tap("4000000000000002")
+    look()
+    payment = action.payment
+    payment.refresh_from_db()
+    assert payment.state == "declined"
+    assert payment.next_check_at is not None
+    end = payment.state_changed_at + intents.ABANDONED_AFTER
+    Payment.objects.filter(id=payment.id).update(next_check_at=end)
+    intents.check_again(limit=10, now=end)
+    payment.refresh_from_db()
+    assert payment.state == "cancelling"
+
+
 def test_planning_the_next_looks_never_waits_with_others_in_hand(desk: Desk) -> None:
     """A batch of events locks actions in the order of their sales: it holds the second and will want the first."""
     actions = [desk.shown(desk.reader()[0]) for _ in range(2)]

@@ -8,14 +8,15 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from django.db import DatabaseError
+from django.db import DatabaseError, DataError
 from django.utils import timezone
 
 from tests.shop import Shop
 from web.payments.models import InboxEvent
 from web.payments.operations import inbox
 from web.payments.operations.inbox import Arrived
-from web.webhooks.together import Together
+from web.webhooks import together as meeting
+from web.webhooks.together import NotStored, Together
 
 SECONDS = 20
 
@@ -84,7 +85,7 @@ def test_what_is_there_already_is_told_apart() -> None:
 
 
 def test_one_that_cannot_be_stored_takes_no_other_with_it() -> None:
-    poison = DatabaseError("no jsonb")
+    poison = DataError("no jsonb")
     slow = Slow(lambda names: poison if "bad" in names else None)
     assert bring(slow, ["a", "b", "bad", "c"]) == [True, True, poison, True]
     assert slow.stored >= {"a", "b", "c"}
@@ -96,6 +97,27 @@ def test_nobody_waits_for_ever(error: BaseException) -> None:
     told = bring(slow, ["a", "b", "c"])
     assert all(isinstance(each, BaseException) for each in told)
     assert slow.stored == {"the next one"}
+
+
+def test_a_database_that_is_away_is_asked_once_for_all() -> None:
+    slow = Slow(lambda names: None if names == ["the next one"] else DatabaseError("away"))
+    assert all(isinstance(each, DatabaseError) for each in bring(slow, ["a", "b", "c", "d"]))
+    assert slow.statements == [["a"], ["b", "c", "d"], ["the next one"]]
+
+
+def test_one_that_hangs_holds_up_nobody_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(meeting, "LONGEST_WAIT_SECONDS", 0.05)
+    slow = Slow()
+    together = Together(slow.store_all)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(together.store, account_id=1, event=event("a"))
+        assert slow.has_begun.wait(SECONDS)
+        with pytest.raises(NotStored):
+            together.store(account_id=1, event=event("b"))
+        slow.may_end.set()
+        assert first.result(SECONDS) is True
+    assert together.store(account_id=1, event=event("b")) is True
+    assert slow.statements == [["a"], ["b"]]
 
 
 @pytest.mark.django_db(transaction=True)

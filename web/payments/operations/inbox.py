@@ -124,7 +124,8 @@ def store(*, account_id: int, event: Arrived, now: datetime.datetime) -> bool:
 def store_all(arrivals: Sequence[tuple[int, Arrived]], *, now: datetime.datetime) -> list[bool]:
     """Store events of accounts (their ids) with one statement and one commit; return which are new, in their order."""
     values: list[Any] = []
-    for account_id, event in arrivals:
+    # In one order: two processes that store the same ones, sent twice, wait for each other and never in a ring.
+    for account_id, event in sorted(arrivals, key=lambda arrival: (arrival[0], arrival[1].event_id)):
         values += [account_id, event.event_id, event.event_type, event.object_id, event.occurred_at, now]
         values += [event.payload_json, now]
     with connection.cursor() as cursor:

@@ -17,7 +17,8 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from django.db import connection, transaction
+import structlog
+from django.db import DatabaseError, connection, transaction
 from django.db.models import Exists, OuterRef
 
 from web.core.models import Profile
@@ -46,6 +47,8 @@ from web.payments.states import (
 )
 
 SALE_TIME = datetime.timedelta(minutes=5)  # a customer who has not presented a card by then has left
+log = structlog.get_logger(__name__)
+
 FIRST_LOOK_SECONDS = 1.0
 LONGEST_LOOK_SECONDS = 3.0  # 20 looks last 50 s, longer than a sale does; Stripe allows 500 a payment
 A_ROUND = datetime.timedelta(seconds=1)  # of looks at an account whose readers are listed
@@ -422,9 +425,13 @@ def look_later(actions: Sequence[ReaderAction], *, now: datetime.datetime) -> No
         planned = {action_id for (action_id,) in cursor.fetchall()}
     for action in actions:
         if action.id not in planned:
-            ReaderAction.objects.filter(id=action.id, fence=action.fence, next_poll_at__isnull=False).update(
-                next_poll_at=now + next_look(action)
-            )
+            held = ReaderAction.objects.filter(id=action.id, fence=action.fence, next_poll_at__isnull=False)
+            try:
+                held.update(next_poll_at=now + next_look(action))
+            except (
+                DatabaseError
+            ) as error:  # held for long: it is looked at when the lease of this look runs out
+                log.warning("reader.look_not_planned", action=action.id, error=type(error).__name__)
 
 
 def serve_idle(*, limit: int, now: datetime.datetime) -> int:

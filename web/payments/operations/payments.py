@@ -77,7 +77,8 @@ def move(
     if to in FINAL:
         payment.client_secret_sealed = ""
         payment.next_check_at = None
-    elif payment.next_check_at is not None:  # what is only set aside is nothing to ask Stripe about
+    elif payment.next_check_at is not None or to != PaymentState.UNKNOWN:
+        # Of a reader's payment from its first news on; before, its intent is made when its turn comes.
         payment.checks = 0
         payment.next_check_at = next_check(payment, now=now)
     counted, counts = before in COMMITTED, to in COMMITTED
@@ -199,6 +200,7 @@ def release(sale: Sale, payment: Payment, *, now: datetime.datetime, actor: str)
 # is no news: a page that comes back asks, missed events are read from Stripe's list, and this is the third way. At a
 # minute and its doubles, a customer who leaves would cost thirty calls in a day; so they cost six.
 _MOVING = {PaymentState.REQUESTED, PaymentState.UNKNOWN, PaymentState.PROCESSING, PaymentState.CANCELLING}
+_MOVING |= {PaymentState.AUTHORISED}
 _SOON = (15, 2, 3600)
 _RARELY = (300, 3, 12 * 3600)
 
