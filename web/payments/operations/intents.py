@@ -53,11 +53,11 @@ from web.payments.states import CANCELLABLE, CHARGEABLE, FINAL, CartState, Payme
 SHORTEST_BETWEEN_READS = datetime.timedelta(seconds=1)
 # Stripe keeps an intent open for ever; a customer who has not paid for a day has left. A business may say
 # otherwise (PaymentSettings.abandoned_after_hours).
-log = structlog.get_logger(__name__)
-
 ABANDONED_AFTER = datetime.timedelta(hours=24)
 A_ROUND = datetime.timedelta(seconds=15)  # until a payment is due again whose sweep died before it asked
 _WAITS_FOR_CUSTOMER = {PaymentState.AWAITING, PaymentState.DECLINED}
+
+log = structlog.get_logger(__name__)
 
 
 class EmptyCart(Refusal):
@@ -347,9 +347,8 @@ def check_again(*, limit: int, now: datetime.datetime) -> int:
     for payment_id in given_up:
         try:
             request_cancel(payment_id=payment_id, now=now, actor=history.WORKER)
-        except (
-            DatabaseError
-        ) as error:  # somebody holds its cart: it is due again soon, and the others are not held up
+        except DatabaseError as error:
+            # Somebody holds its cart: it is due again soon, and the others are not held up.
             log.warning("payment.not_given_up", payment_id=payment_id, error=type(error).__name__)
     return len(due)
 

@@ -47,8 +47,6 @@ from web.payments.states import (
 )
 
 SALE_TIME = datetime.timedelta(minutes=5)  # a customer who has not presented a card by then has left
-log = structlog.get_logger(__name__)
-
 FIRST_LOOK_SECONDS = 1.0
 LONGEST_LOOK_SECONDS = 3.0  # 20 looks last 50 s, longer than a sale does; Stripe allows 500 a payment
 A_ROUND = datetime.timedelta(seconds=1)  # of looks at an account whose readers are listed
@@ -64,6 +62,8 @@ REPLACED = "replaced"  # another program sent its payment to this reader
 DROPPED = "dropped"  # the reader forgot it: restarted, or cleared by hand
 
 ON_READER = (Operation.PROCESS_ON_READER, Operation.REFUND_ON_READER, Operation.CANCEL_ON_READER)
+
+log = structlog.get_logger(__name__)
 
 
 # --- coming --------------------------------------------------------------------------------------------
@@ -428,9 +428,8 @@ def look_later(actions: Sequence[ReaderAction], *, now: datetime.datetime) -> No
             held = ReaderAction.objects.filter(id=action.id, fence=action.fence, next_poll_at__isnull=False)
             try:
                 held.update(next_poll_at=now + next_look(action))
-            except (
-                DatabaseError
-            ) as error:  # held for long: it is looked at when the lease of this look runs out
+            except DatabaseError as error:
+                # Held for long: it is looked at when the lease of this look runs out.
                 log.warning("reader.look_not_planned", action=action.id, error=type(error).__name__)
 
 

@@ -199,8 +199,13 @@ def release(sale: Sale, payment: Payment, *, now: datetime.datetime, actor: str)
 # times longer each time, at most. Where money may be moving it is soon. Somebody who types a card number, or has left,
 # is no news: a page that comes back asks, missed events are read from Stripe's list, and this is the third way. At a
 # minute and its doubles, a customer who leaves would cost thirty calls in a day; so they cost six.
-_MOVING = {PaymentState.REQUESTED, PaymentState.UNKNOWN, PaymentState.PROCESSING, PaymentState.CANCELLING}
-_MOVING |= {PaymentState.AUTHORISED}
+_MOVING = {
+    PaymentState.REQUESTED,
+    PaymentState.UNKNOWN,
+    PaymentState.PROCESSING,
+    PaymentState.AUTHORISED,
+    PaymentState.CANCELLING,
+}
 _SOON = (15, 2, 3600)
 _RARELY = (300, 3, 12 * 3600)
 
