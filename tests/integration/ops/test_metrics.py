@@ -122,6 +122,17 @@ def test_requests_are_counted_by_view(client: Client) -> None:
     assert not [key for key in said if any(re.search(r"[0-9a-f]{8}-", value) for value in key)], "no ids"
 
 
+def test_a_server_that_showed_every_page_counts_the_next_by_its_name(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(metrics, "_known", {})
+    for number in range(metrics.MOST_VALUES + 5):
+        metrics.bounded("view", str(number))
+    before = scrape().get(("paydesk_http_requests_total", "200", "account_login"), 0)
+    client.get("/accounts/login/")
+    assert scrape()[("paydesk_http_requests_total", "200", "account_login")] == before + 1
+
+
 def test_a_label_is_bounded() -> None:
     values = {metrics.bounded("a test's", str(number)) for number in range(metrics.MOST_VALUES + 5)}
     assert len(values) == metrics.MOST_VALUES + 1
