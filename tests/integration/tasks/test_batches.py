@@ -20,7 +20,7 @@ from tests.integration.tasks.test_sale import arrive, awaiting, run, store
 from tests.shop import claim_one, waiting
 from web.payments import writes
 from web.payments.models import Cart, InboxEvent, LedgerBalance, Order, Payment, PaymentEvent
-from web.payments.operations import carts, drills
+from web.payments.operations import carts, drills, inbox
 from web.payments.states import PaymentState
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -103,6 +103,29 @@ def test_sales_applied_together_end_as_sales_applied_alone(at_stripe: Make) -> N
         patch.setattr(writes, "flush", _refuse)
         drain_inbox()
     assert _picture(together[0]) == _picture(alone[0])
+
+
+def test_a_batch_that_takes_its_time_leaves_the_rest_to_the_next_one(
+    at_stripe: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sales that cannot be applied together are let go of one after the other, and somebody is called for the rest."""
+    at = at_stripe()
+    paid(at, 3)
+    stored(at)
+    rung: list[str] = []
+    monkeypatch.setattr(writes, "flush", _refuse)
+    monkeypatch.setattr(inbox, "MOST_SECONDS_ALONE", 0)
+    monkeypatch.setattr(inbox.bell, "ring", rung.append)
+    untouched = InboxEvent.objects.filter(
+        state=InboxEvent.State.RECEIVED, settled_at=None, payment=None, tries=0
+    )
+    for left in (2, 1, 0):
+        events = untouched.count()
+        assert drain_inbox() == events - untouched.count() > 0
+        assert Order.objects.count() == 3 - left
+        assert ("webhooks" in rung) == (left > 0)
+        rung.clear()
+    assert untouched.count() == 0
 
 
 def _told(at: AtStripe) -> dict[str, list[dict[str, Any]]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import time
 import uuid
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ from web.payments.writes import AtOnce, Gathered
 
 _OLDEST_EVENT = datetime.datetime(2011, 1, 1, tzinfo=datetime.UTC)  # Stripe's first year
 BATCH = 50  # events a transaction: one commit for many, and locks held for well under a second
+MOST_SECONDS_ALONE = 0.5  # for groups applied one by one, while a till may wait for any sale of the batch
 MAX_TRIES = 10
 STUCK_AFTER = datetime.timedelta(minutes=5)  # a worker takes seconds
 FIRST_RETRY_SECONDS = 2
@@ -197,12 +199,12 @@ class _Work:
 
 @transaction.atomic(durable=True)
 def apply_batch(*, interpret: Interpreter, now: datetime.datetime, limit: int = BATCH) -> int:
-    """Claim due events, apply them grouped by sale, and return how many were claimed.
+    """Claim due events, apply them grouped by sale, and return how many were applied or put off.
 
     What most events ask for is applied to all sales of the batch together, with a statement a table. Any other
     group, and each where that failed, runs in a savepoint of its own. If one of its events raises, the group's
-    events run again one by one, and only those that raise are tried again later. Dying anywhere in here leaves
-    every event of the batch as it was.
+    events run again one by one, and only those that raise are tried again later. When that has taken its time the
+    rest is left as it was, and the bell rung for it. Dying anywhere in here leaves every event of the batch as it was.
     """
     events = list(
         InboxEvent.objects.select_for_update(skip_locked=True, no_key=True)
@@ -217,13 +219,15 @@ def apply_batch(*, interpret: Interpreter, now: datetime.datetime, limit: int = 
     sales = _lock_all({one.sale for one in work if one.sale is not None})
     work.sort(key=lambda one: one.order)
     groups = [list(group) for _key, group in groupby(work, key=lambda one: one.group)]
-    for group in _apply_together(groups, sales, now=now):
-        _apply_group(group, now=now)
-    rows.update(events, ["state", "tries", "due_at", "error", "settled_at", "payment"])
-    for event in events:
+    left = _apply_alone(_apply_together(groups, sales, now=now), now=now)
+    done = [event for event in events if event.id not in left]
+    rows.update(done, ["state", "tries", "due_at", "error", "settled_at", "payment"])
+    for event in done:
         if event.settled_at is not None:
             metrics.WEBHOOK_LAG_SECONDS.observe((event.settled_at - event.received_at).total_seconds())
-    return len(events)
+    if left:
+        transaction.on_commit(lambda: bell.ring(Queue.WEBHOOKS))
+    return len(done)
 
 
 def _lock_all(sales: set[uuid.UUID]) -> dict[uuid.UUID, Sale]:
@@ -290,6 +294,19 @@ def _gathered(
         log.debug("inbox.alone", reason=type(error).__name__)
         return None
     return gathered
+
+
+def _apply_alone(groups: list[list[_Work]], *, now: datetime.datetime) -> set[int]:
+    """Apply groups one after the other for as long as others can wait; return the ids of the events that are left.
+
+    The first is always applied, however long it takes: a batch that leaves everything would be claimed for ever.
+    """
+    until = time.monotonic() + MOST_SECONDS_ALONE
+    for number, group in enumerate(groups):
+        if number and time.monotonic() >= until:
+            return {one.event.id for later in groups[number:] for one in later}
+        _apply_group(group, now=now)
+    return set()
 
 
 def _apply_group(group: list[_Work], *, now: datetime.datetime) -> None:

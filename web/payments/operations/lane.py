@@ -22,7 +22,7 @@ from django.db import DatabaseError, connection, transaction
 from django.db.models import Exists, OuterRef
 
 from web.core.models import Profile
-from web.payments import history, jobs, locks
+from web.payments import history, jobs, locks, rows
 from web.payments.bell import ring_on_commit
 from web.payments.jobs import (
     CANCEL_ON_READER,
@@ -388,7 +388,7 @@ def claim_looks(*, few: int, many: int, list_above: int, now: datetime.datetime)
         action.polls = min(action.polls + 1, 30_000)
         action.fence += 1
         action.next_poll_at = now + LOOK_LEASE
-    ReaderAction.objects.bulk_update(due, ["polls", "fence", "next_poll_at"])
+    rows.update(due, ["polls", "fence", "next_poll_at"])
     return Claimed(account_id, {action.id: action.fence for action in due}, by_listing)
 
 
