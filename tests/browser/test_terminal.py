@@ -14,7 +14,7 @@ from tests.browser.conftest import Person, Studio
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-SALES_EACH = int(os.environ.get("PAYDESK_TILL_SALES", "4"))  # `make faults`: 10
+SALES_EACH = int(os.environ.get("PAYDESK_TILL_SALES", "3"))  # `make faults`: 10
 ONE_PAID = [("terminal", "succeeded")]
 PATIENCE_MS = 90_000  # a worker that was killed is overtaken when its lease runs out (40 s)
 

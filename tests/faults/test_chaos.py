@@ -11,7 +11,7 @@ from tests.faults.house import House
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 SEED = int(os.environ.get("PAYDESK_CHAOS_SEED", "20261123"))
-SALES = int(os.environ.get("PAYDESK_CHAOS_SALES", "45"))
+SALES = int(os.environ.get("PAYDESK_CHAOS_SALES", "36"))
 
 
 def test_customers_buy_while_everything_fails(house: House) -> None:

@@ -47,7 +47,7 @@ from web.payments.queries.quotes import quote
 from web.payments.states import LIVE, PaymentState, RefundState
 
 pytestmark = pytest.mark.django_db
-RUNS, STEPS = (int(os.environ.get("PAYDESK_FUZZ_RUNS", "400")), 40) if IS_LONG else (10, 25)
+RUNS, STEPS = (int(os.environ.get("PAYDESK_FUZZ_RUNS", "400")), 40) if IS_LONG else (6, 25)
 GONE = (RefundState.FAILED, RefundState.CANCELLED)
 
 
