@@ -19,6 +19,7 @@ from tests.integration.conftest import AtStripe
 from tests.integration.tasks.test_sale import arrive, awaiting, run, store
 from tests.shop import claim_one, waiting
 from web.payments import writes
+from web.payments.bell import bell
 from web.payments.models import Cart, InboxEvent, LedgerBalance, Order, Payment, PaymentEvent
 from web.payments.operations import carts, drills, inbox
 from web.payments.states import PaymentState
@@ -115,7 +116,7 @@ def test_a_batch_that_takes_its_time_leaves_the_rest_to_the_next_one(
     rung: list[str] = []
     monkeypatch.setattr(writes, "flush", _refuse)
     monkeypatch.setattr(inbox, "MOST_SECONDS_ALONE", 0)
-    monkeypatch.setattr(inbox.bell, "ring", rung.append)
+    monkeypatch.setattr(bell, "ring", rung.append)
     untouched = InboxEvent.objects.filter(
         state=InboxEvent.State.RECEIVED, settled_at=None, payment=None, tries=0
     )
