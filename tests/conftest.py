@@ -112,13 +112,14 @@ def pytest_xdist_setupnodes() -> None:
 
 
 # Each of these shares a whole stack, which takes long to start: where tests run in several processes, it stays in one.
-TOGETHER = (
-    "tests/browser/",
-    "tests/faults/test_drills.py",
-    "tests/faults/test_processes_die.py",
-    "tests/faults/test_rolling_restart.py",
-    "tests/stack/",
-)
+TOGETHER = {
+    "tests/browser/": "studio",
+    "tests/faults/test_chaos.py": "house",
+    "tests/faults/test_drills.py": "house",
+    "tests/faults/test_processes_die.py": "house",
+    "tests/faults/test_rolling_restart.py": "house",
+    "tests/stack/": "stack",
+}
 
 
 SHORT = ("tests/contract/", "tests/stack/", "tests/unit/")  # none of these takes long
@@ -144,7 +145,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
     class ByStack(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            return next((shared for shared in TOGETHER if nodeid.startswith(shared)), nodeid)
+            return next((scope for path, scope in TOGETHER.items() if nodeid.startswith(path)), nodeid)
 
     config.option.loadscopereorder = False
     return ByStack(config, log)

@@ -34,7 +34,7 @@ from web.payments.operations.refund_shares import Whole
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(1200), pytest.mark.slow]
 Make = Callable[..., AtStripe]
-STRIDE = int(os.environ.get("PAYDESK_FAULT_STRIDE", "160"))
+STRIDE = int(os.environ.get("PAYDESK_FAULT_STRIDE", "220"))
 MOST_ROUNDS = 40
 
 

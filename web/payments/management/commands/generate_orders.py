@@ -29,12 +29,17 @@ FAMILY = (
     "Baker Chen Diaz Evans Fischer Garcia Hughes Ito Jansen Kovac Lopez Meyer Nakamura 김 이 박 최 정"
 )
 
+# A number of the right alphabet, unique because it counts in base 30.
+NUMBER = " || ".join(
+    ["'-'" if place is None else f"substr('23456789ABCDEFGHJKMNPQRSTVWXYZ', (counted / {30**place} %% 30)::int + 1, 1)"
+     for place in (7, 6, 5, 4, None, 3, 2, 1, 0)]
+)  # fmt: skip
 ORDERS = """
 INSERT INTO payments_order (business_id, location_id, number, cart_reference, token, customer_name, customer_email,
     language, created_by_id, currency, subtotal_minor, discount_minor, sales_tax_name, sales_tax_rate,
     sales_tax_minor, additional_tax_name, additional_tax_rate, additional_tax_minor, tip_minor, total_minor,
     created_at)
-SELECT %(business)s, (%(locations)s::bigint[])[1 + h %% cardinality(%(locations)s::bigint[])], number,
+SELECT %(business)s, (%(locations)s::bigint[])[1 + h %% cardinality(%(locations)s::bigint[])], {number},
     gen_random_uuid(), replace(gen_random_uuid()::text, '-', ''), name, email, 'en',
     CASE WHEN h %% 10 < 6 THEN (%(staff)s::bigint[])[1 + (h / 7) %% cardinality(%(staff)s::bigint[])] END,
     %(currency)s, price * quantity, 0, 'Sales tax', 8.875, tax, '', 0, 0, tip, price * quantity + tax + tip,
@@ -48,19 +53,14 @@ FROM (
         SELECT n, h, (%(given)s::text[])[1 + h %% cardinality(%(given)s::text[])] AS given,
                (%(family)s::text[])[1 + (h / 31) %% cardinality(%(family)s::text[])] AS family,
                (%(prices)s::bigint[])[1 + h %% cardinality(%(prices)s::bigint[])] AS price, 1 + h %% 3 AS quantity,
-               -- a number of the right alphabet, unique because it counts in base 30
-               translate(lpad(letters, 8, '0'), '0123456789ABCDEFGHIJKLMNOPQRST', '23456789ABCDEFGHJKMNPQRSTVWXYZ')
-                   AS raw
+               n + %(offset)s AS counted
         FROM (
-            SELECT n, ('x' || substr(md5(n::text), 1, 7))::bit(28)::int AS h,
-                   (SELECT string_agg(substr('0123456789ABCDEFGHIJKLMNOPQRST',
-                        ((n + %(offset)s) / (30::numeric ^ p)::bigint %% 30)::int + 1, 1), '' ORDER BY p DESC)
-                    FROM generate_series(0, 7) AS p) AS letters
+            SELECT n, ('x' || substr(md5(n::text), 1, 7))::bit(28)::int AS h
             FROM generate_series(%(first)s::bigint, %(last)s::bigint) AS n
         ) AS numbered
-    ) AS chosen, LATERAL (SELECT substr(raw, 1, 4) || '-' || substr(raw, 5, 4) AS number) AS written
+    ) AS chosen
 ) AS priced
-"""
+""".replace("{number}", NUMBER)
 LINES = """
 INSERT INTO payments_orderline (order_id, item_id, item_type, description, unit_price_minor, quantity, amount_minor,
     discount_minor, sales_tax_minor, additional_tax_minor)
