@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Any
 
 from bench import engine, growth, house, readers, sales, table, webhooks
 from bench.house import House, Late
@@ -21,6 +20,7 @@ class Group:
     measure: Callable[[House], list[Row]]
     webhooks: bool = False
     env: Mapping[str, str] = field(default_factory=dict)
+    is_alone: bool = False  # what it leaves behind would change the next, or what others left would change it
 
 
 GROUPS: dict[str, Group] = {
@@ -29,7 +29,7 @@ GROUPS: dict[str, Group] = {
     "recovery": Group(engine.recovery),
     "sales": Group(sales.measure, webhooks=True, env=sales.ENV),
     "growth": Group(growth.measure, webhooks=True, env=sales.ENV),
-    "readers": Group(readers.measure, webhooks=True, env=sales.ENV),
+    "readers": Group(readers.measure, webhooks=True, env=sales.ENV, is_alone=True),
 }
 
 
@@ -44,10 +44,14 @@ def main() -> None:
         return
     began, ran_on = time.monotonic(), table.machine()
     late: dict[str, str] = {}
-    for needs, names in groupby(given.groups or list(GROUPS), key=_needs):
+    if unknown := set(given.groups) - set(GROUPS):
+        parser.error(f"no such group: {', '.join(sorted(unknown))}")
+    chosen = [name for name in GROUPS if name in given.groups or not given.groups]
+    for _house, names in groupby(chosen, key=_house_of):
         waiting = list(names)
         while waiting:  # a measurement that came to no end leaves a house in which nothing else is measured
-            with house.opened(**needs) as opened:
+            needs = GROUPS[waiting[0]]
+            with house.opened(webhooks=needs.webhooks, env=needs.env) as opened:
                 while waiting and (name := waiting.pop(0)):
                     at = time.monotonic()
                     try:
@@ -59,7 +63,8 @@ def main() -> None:
                     house.say(f"{name}: took {time.monotonic() - at:.0f} s")
                     for row in rows:
                         print(row.line())
-                        print("      " + ", ".join(f"{key} {value}" for key, value in row.details.items()))
+                        made_of = ", ".join(f"{key} {value}" for key, value in row.details.items())
+                        print(f"      {made_of}", flush=True)
                     # At once: what a group found stays, whatever becomes of the next.
                     table.save(rows, ran_on, seconds=time.monotonic() - began)
     for name, reason in late.items():
@@ -69,8 +74,10 @@ def main() -> None:
         raise SystemExit(1)
 
 
-def _needs(name: str) -> dict[str, Any]:
-    return {"webhooks": GROUPS[name].webhooks, "env": GROUPS[name].env}
+def _house_of(name: str) -> tuple[object, ...]:
+    """Say which groups share a house: neighbours for whom this is equal."""
+    group = GROUPS[name]
+    return (group.webhooks, group.env, group.is_alone and name)
 
 
 if __name__ == "__main__":

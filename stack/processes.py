@@ -321,12 +321,10 @@ class Stack:
     def manage(self, *arguments: str, log: str = "manage.log", seconds: float = MIGRATE_SECONDS) -> str:
         """Run `manage.py` with the stack's environment and return its output.
 
-        Raises StartError when it fails or takes longer than `seconds`. Django's checks of the sources, half of a
-        short command's time, are made by `make check`.
+        Raises StartError when it fails or takes longer than `seconds`.
         """
         path = self.run_dir / log
-        command = [sys.executable, "manage.py", *arguments, "--skip-checks"]
-        part = _Part("manage", command, self.env, path, lambda _part: True)
+        part = _Part("manage", [sys.executable, "manage.py", *arguments], self.env, path, lambda _part: True)
         part.start()
         assert part.process is not None
         code = part.process.wait(seconds)

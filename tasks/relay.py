@@ -158,7 +158,7 @@ def _note_drained(queue: str) -> None:
 
 def _drain_inbox() -> bool:
     """Apply a batch of events; return whether more may be there. Then another process is called, too."""
-    has_more = drain_inbox() == inbox.BATCH
+    has_more = drain_inbox().has_more
     if has_more:
         bell.ring(Queue.WEBHOOKS)
     return has_more

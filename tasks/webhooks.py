@@ -9,8 +9,8 @@ from web.payments.jobs import Lease
 from web.payments.operations import inbox
 
 
-def drain_inbox() -> int:
-    """Apply one batch of events; return how many there were."""
+def drain_inbox() -> inbox.Batch:
+    """Apply one batch of events."""
     return inbox.apply_batch(interpret=of_event, now=timezone.now())
 
 

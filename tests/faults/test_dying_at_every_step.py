@@ -119,7 +119,7 @@ class Sale:
         pytest.fail(f"never quiet: {list(Job.objects.exclude(state='done').values())}")
 
     def _one_round(self) -> bool:
-        applied = drain_inbox()
+        applied = drain_inbox().done
         leases = [lease for queue in QUEUES for lease in claim(queue)]
         for lease in leases:
             relay.run(lease)

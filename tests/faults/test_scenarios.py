@@ -175,7 +175,8 @@ def test_scenario_9_a_database_error_is_never_acknowledged(at_stripe: Make) -> N
         holder.execute("SELECT 1 FROM payments_cart WHERE business_id = %s FOR UPDATE", [at.shop.business.id])
         with connection.cursor() as cursor:
             cursor.execute("SET lock_timeout = '200ms'")
-        drain_inbox()
+        while drain_inbox().has_more:
+            pass  # sales below the held one, in the order of locks, are left to the next batch
         with connection.cursor() as cursor:
             cursor.execute("SET lock_timeout = '5s'")
         held = InboxEvent.objects.filter(account=at.shop.account)

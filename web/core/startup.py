@@ -10,8 +10,8 @@ from __future__ import annotations
 import gc
 import sys
 
-# What libraries load where it happens to be installed, as beside a developer's tools, and nothing here uses: an HTTP
-# client for asyncio (stripe), coloured tracebacks (structlog). A tenth of a process's start.
+# What libraries load where it happens to be installed, beside the sandbox or a developer's tools, and the product never
+# uses: an HTTP client for asyncio (stripe), coloured tracebacks (structlog). A tenth of a process's start.
 LEFT_OUT = ("aiohttp", "rich")
 
 _ends_when_ready = False

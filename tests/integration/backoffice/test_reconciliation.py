@@ -95,7 +95,7 @@ def arrive(studio: AtStripe) -> int:
                 ),
                 now=timezone.now(),
             )
-    return inbox.apply_batch(interpret=of_event, now=timezone.now())
+    return inbox.apply_batch(interpret=of_event, now=timezone.now()).done
 
 
 def test_fees_come_later_and_are_matched(studio: AtStripe, staff: Client) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import datetime
+import time
 from collections.abc import Callable
 from typing import Any
 
+import psycopg
 import pytest
 import requests
 from django.db import DatabaseError, connection, transaction
@@ -15,11 +18,11 @@ from tasks import relay
 from tasks.webhooks import drain_inbox
 from tests.contract.conftest import eventually
 from tests.factories import ItemFactory, ProfileFactory
+from tests.faults.test_dying_at_every_step import database_url
 from tests.integration.conftest import AtStripe
 from tests.integration.tasks.test_sale import arrive, awaiting, run, store
 from tests.shop import claim_one, waiting
 from web.payments import writes
-from web.payments.bell import bell
 from web.payments.models import Cart, InboxEvent, LedgerBalance, Order, Payment, PaymentEvent
 from web.payments.operations import carts, drills, inbox
 from web.payments.states import PaymentState
@@ -109,24 +112,55 @@ def test_sales_applied_together_end_as_sales_applied_alone(at_stripe: Make) -> N
 def test_a_batch_that_takes_its_time_leaves_the_rest_to_the_next_one(
     at_stripe: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Sales that cannot be applied together are let go of one after the other, and somebody is called for the rest."""
+    """Sales that cannot be applied together are let go of, the one that has waited longest first of all."""
     at = at_stripe()
-    paid(at, 3)
+    payments = sorted(paid(at, 3), key=lambda payment: str(payment.cart_reference), reverse=True)
     stored(at)
-    rung: list[str] = []
-    monkeypatch.setattr(writes, "flush", _refuse)
-    monkeypatch.setattr(inbox, "MOST_SECONDS_ALONE", 0)
-    monkeypatch.setattr(bell, "ring", rung.append)
+    told, now = _told(at), timezone.now()
+    for minutes, payment in zip((3, 2, 1), payments, strict=True):
+        ids = [event["id"] for event in told[str(payment.intent_id)]]
+        due_at = now - datetime.timedelta(minutes=minutes)
+        assert InboxEvent.objects.filter(event_id__in=ids).update(due_at=due_at) == len(ids)
     untouched = InboxEvent.objects.filter(
         state=InboxEvent.State.RECEIVED, settled_at=None, payment=None, tries=0
     )
-    for left in (2, 1, 0):
-        events = untouched.count()
-        assert drain_inbox() == events - untouched.count() > 0
+    monkeypatch.setattr(writes, "flush", _refuse)
+    monkeypatch.setattr(inbox, "MOST_SECONDS_ALONE", 0)
+    for left, payment in zip((2, 1, 0), payments, strict=True):
+        waiting_before = untouched.count()
+        batch = drain_inbox()
+        assert batch.done == waiting_before - untouched.count() > 0
+        assert batch.has_more == (left > 0)
+        assert Order.objects.filter(cart_reference=payment.cart_reference).count() == 1
         assert Order.objects.count() == 3 - left
-        assert ("webhooks" in rung) == (left > 0)
-        rung.clear()
     assert untouched.count() == 0
+
+
+def test_a_sale_that_somebody_holds_is_waited_for_once(at_stripe: Make) -> None:
+    """Not once for each of its events, with every other sale of the batch in hand; it is tried again later."""
+    at = at_stripe()
+    (payment,) = paid(at, 1)
+    stored(at)
+    with psycopg.connect(database_url()) as holder:
+        holder.execute(
+            "SELECT 1 FROM payments_cart WHERE reference = %s FOR UPDATE", [payment.cart_reference]
+        )
+        with connection.cursor() as cursor:
+            cursor.execute("SET lock_timeout = '300ms'")
+        try:
+            began = time.monotonic()
+            batch = drain_inbox()
+            took = time.monotonic() - began
+        finally:
+            with connection.cursor() as cursor:
+                cursor.execute("SET lock_timeout = '5s'")
+    events = InboxEvent.objects.filter(state=InboxEvent.State.RECEIVED)
+    assert events.count() == batch.done > 2
+    assert set(events.values_list("tries", "error")) == {(1, "OperationalError")}
+    assert took < 0.3 * events.count(), "the batch waits, then its sale's group does: twice in all"
+    InboxEvent.objects.update(due_at=timezone.now())
+    drain_inbox()
+    assert Order.objects.count() == 1
 
 
 def _told(at: AtStripe) -> dict[str, list[dict[str, Any]]]:

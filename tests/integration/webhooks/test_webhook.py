@@ -260,7 +260,7 @@ def test_kinds_that_we_do_not_follow_are_kept_and_marked(shop: Shop) -> None:
     def interpret(_event: InboxEvent) -> IntentSnapshot | None:
         return None
 
-    assert inbox.apply_batch(interpret=interpret, now=timezone.now()) == 1
+    assert inbox.apply_batch(interpret=interpret, now=timezone.now()).done == 1
     assert InboxEvent.objects.get().state == InboxEvent.State.IGNORED
 
 

@@ -14,6 +14,7 @@ import orjson
 import structlog
 from django.db import DatabaseError, connection, transaction
 from django.db.models import prefetch_related_objects
+from psycopg.errors import LockNotAvailable
 
 from web.core import faultpoints, metrics, tracing
 from web.payments import history, locks, rows, writes
@@ -35,8 +36,11 @@ from web.payments.snapshots import (
 from web.payments.writes import AtOnce, Gathered
 
 _OLDEST_EVENT = datetime.datetime(2011, 1, 1, tzinfo=datetime.UTC)  # Stripe's first year
-BATCH = 50  # events a transaction: one commit for many, and locks held for well under a second
-MOST_SECONDS_ALONE = 0.5  # for groups applied one by one, while a till may wait for any sale of the batch
+BATCH = (
+    50  # events a transaction: one commit for many; applied together, locks are held for well under a second
+)
+MOST_SECONDS_ALONE = 0.5  # for groups applied one by one: a till may be waiting for any sale of the batch
+LONGEST_WAIT_ALONE_MS = 500  # of one of them, for a sale that somebody holds
 MAX_TRIES = 10
 STUCK_AFTER = datetime.timedelta(minutes=5)  # a worker takes seconds
 FIRST_RETRY_SECONDS = 2
@@ -197,14 +201,22 @@ class _Work:
         return self.group, self.event.occurred_at, self.event.id
 
 
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What became of a batch: how many events were applied or put off, and whether more may be due."""
+
+    done: int
+    has_more: bool
+
+
 @transaction.atomic(durable=True)
-def apply_batch(*, interpret: Interpreter, now: datetime.datetime, limit: int = BATCH) -> int:
-    """Claim due events, apply them grouped by sale, and return how many were applied or put off.
+def apply_batch(*, interpret: Interpreter, now: datetime.datetime, limit: int = BATCH) -> Batch:
+    """Claim due events and apply them, grouped by sale.
 
     What most events ask for is applied to all sales of the batch together, with a statement a table. Any other
     group, and each where that failed, runs in a savepoint of its own. If one of its events raises, the group's
     events run again one by one, and only those that raise are tried again later. When that has taken its time the
-    rest is left as it was, and the bell rung for it. Dying anywhere in here leaves every event of the batch as it was.
+    rest is left as it was. Dying anywhere in here leaves every event of the batch as it was.
     """
     events = list(
         InboxEvent.objects.select_for_update(skip_locked=True, no_key=True)
@@ -212,22 +224,22 @@ def apply_batch(*, interpret: Interpreter, now: datetime.datetime, limit: int = 
         .order_by("due_at", "id")[:limit]
     )
     if not events:
-        return 0
+        return Batch(0, has_more=False)
     work = _interpreted(events, interpret)
     # All sales, ascending, then all their customers: two batches at once, or a batch and a till, can wait for each
     # other, never deadlock. One sale's customer must not be locked before the next sale's cart.
-    sales = _lock_all({one.sale for one in work if one.sale is not None})
+    wanted = {one.sale for one in work if one.sale is not None}
+    sales = _lock_all(wanted)
     work.sort(key=lambda one: one.order)
     groups = [list(group) for _key, group in groupby(work, key=lambda one: one.group)]
-    left = _apply_alone(_apply_together(groups, sales, now=now), now=now)
+    alone = _apply_together(groups, sales, now=now)
+    left = _apply_alone(alone, now=now, is_locked=bool(sales) or not wanted)
     done = [event for event in events if event.id not in left]
     rows.update(done, ["state", "tries", "due_at", "error", "settled_at", "payment"])
     for event in done:
         if event.settled_at is not None:
             metrics.WEBHOOK_LAG_SECONDS.observe((event.settled_at - event.received_at).total_seconds())
-    if left:
-        transaction.on_commit(lambda: bell.ring(Queue.WEBHOOKS))
-    return len(done)
+    return Batch(len(done), has_more=bool(left) or len(events) == limit)
 
 
 def _lock_all(sales: set[uuid.UUID]) -> dict[uuid.UUID, Sale]:
@@ -296,17 +308,39 @@ def _gathered(
     return gathered
 
 
-def _apply_alone(groups: list[list[_Work]], *, now: datetime.datetime) -> set[int]:
+def _apply_alone(groups: list[list[_Work]], *, now: datetime.datetime, is_locked: bool) -> set[int]:
     """Apply groups one after the other for as long as others can wait; return the ids of the events that are left.
 
-    The first is always applied, however long it takes: a batch that leaves everything would be claimed for ever.
+    The group of the oldest event comes first and is always applied, however long it takes: claims go by age, so
+    whatever is left becomes the oldest. Where the sales are not locked yet, each group locks its own and keeps it:
+    from there on upwards only, and those below are left.
     """
+    if not groups:
+        return set()
+    with connection.cursor() as cursor:
+        cursor.execute(_WAIT_NO_LONGER, [str(LONGEST_WAIT_ALONE_MS), LONGEST_WAIT_ALONE_MS])
+    oldest = groups.index(min(groups, key=_age))
+    turns = sorted(groups, key=_age) if is_locked else groups[oldest:]
     until = time.monotonic() + MOST_SECONDS_ALONE
-    for number, group in enumerate(groups):
-        if number and time.monotonic() >= until:
-            return {one.event.id for later in groups[number:] for one in later}
+    left = {one.event.id for group in groups for one in group}
+    for group in turns:
         _apply_group(group, now=now)
-    return set()
+        left -= {one.event.id for one in group}
+        if time.monotonic() >= until:
+            break
+    if left:
+        log.info("inbox.left", events=len(left))
+    return left
+
+
+_WAIT_NO_LONGER = """
+SELECT set_config('lock_timeout', %s, true) FROM pg_settings
+WHERE name = 'lock_timeout' AND setting::int NOT BETWEEN 1 AND %s
+"""
+
+
+def _age(group: list[_Work]) -> tuple[datetime.datetime, int]:
+    return min((one.event.due_at, one.event.id) for one in group)
 
 
 def _apply_group(group: list[_Work], *, now: datetime.datetime) -> None:
@@ -315,7 +349,11 @@ def _apply_group(group: list[_Work], *, now: datetime.datetime) -> None:
             for one in group:
                 _apply(one, now=now)
     except Exception as error:
-        if len(group) > 1:
+        if isinstance(error.__cause__, LockNotAvailable):  # each of its events would wait for it again
+            log.warning("inbox.sale_not_locked", events=len(group))
+            for one in group:
+                _put_off(one.event, error, now=now)
+        elif len(group) > 1:
             for one in group:
                 _apply_group([one], now=now)
         else:

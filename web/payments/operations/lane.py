@@ -408,8 +408,8 @@ def look_later(actions: Sequence[ReaderAction], *, now: datetime.datetime) -> No
     """Plan the next look at actions of which the reader says nothing new; one statement, for hundreds.
 
     An action that has moved since it was claimed has a newer fence, and a plan of its own. One that somebody holds at
-    this moment is waited for by itself, with no other in hand: a batch of events locks actions in the order of their
-    sales, and would wait for us while we wait for it.
+    this moment is waited for by itself, with no other in hand: a batch of events locks actions, too, and would wait
+    for us while we wait for it.
     """
     if not actions:
         return
