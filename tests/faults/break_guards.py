@@ -107,8 +107,8 @@ TABLE: tuple[Guard, ...] = (
         "a lease's fence at the end of a job",
         f"{SCENARIOS}::test_an_old_fence_opens_no_attempt",
         file="web/payments/locks.py",
-        old="filter(id=job_id, fence=fence, state=Job.State.RUNNING)",
-        new="filter(id=job_id, state=Job.State.RUNNING)",
+        old="AND fence = %s AND state = %s FOR NO KEY UPDATE",
+        new="AND %s > 0 AND state = %s FOR NO KEY UPDATE",
     ),
     Guard(
         "the inbox stores an event once",
@@ -149,9 +149,8 @@ TABLE: tuple[Guard, ...] = (
     Guard(
         "an expired lease is claimed again",
         f"{JOBS}::test_a_job_is_claimed_once_and_again_only_after_its_lease",
-        file="web/payments/operations/backlog.py",
-        old="SELECT id, -1 AS priority, 0 AS turn, %(now)s AS due_at FROM expired\n        UNION ALL ",
-        new="",
+        sql="DO $do$ BEGIN EXECUTE replace(pg_get_functiondef('payments_claim_1'::regproc),"
+        " 'AS due_at FROM expired', 'AS due_at FROM expired WHERE false'); END $do$;",
     ),
     Guard(
         "a running job does not swallow a wake-up",
