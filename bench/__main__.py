@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -51,20 +52,10 @@ def main() -> None:
         waiting = list(names)
         while waiting:  # a measurement that came to no end leaves a house in which nothing else is measured
             needs = GROUPS[waiting[0]]
-            with house.opened(webhooks=needs.webhooks, env=needs.env) as opened:
-                while waiting and (name := waiting.pop(0)):
-                    at = time.monotonic()
-                    try:
-                        rows = GROUPS[name].measure(opened)
-                    except Late as error:
-                        late[name] = str(error)
-                        house.say(f"{name}: not measured: {error}")
-                        break
-                    house.say(f"{name}: took {time.monotonic() - at:.0f} s")
-                    for row in rows:
-                        print(row.line())
-                        made_of = ", ".join(f"{key} {value}" for key, value in row.details.items())
-                        print(f"      {made_of}", flush=True)
+            with house.opened(webhooks=needs.webhooks, env=needs.env) as opened, contextlib.suppress(Late):
+                while waiting:
+                    name = waiting.pop(0)
+                    rows = _measured(name, opened, late)
                     # At once: what a group found stays, whatever becomes of the next.
                     table.save(rows, ran_on, seconds=time.monotonic() - began)
     for name, reason in late.items():
@@ -72,6 +63,22 @@ def main() -> None:
     print(f"# {time.monotonic() - began:.0f} s on {ran_on}")
     if late:
         raise SystemExit(1)
+
+
+def _measured(name: str, opened: House, late: dict[str, str]) -> list[Row]:
+    """Measure a group and print its rows; where it comes to no end, note why and raise Late."""
+    at = time.monotonic()
+    try:
+        rows = GROUPS[name].measure(opened)
+    except Late as error:
+        late[name] = str(error)
+        house.say(f"{name}: not measured: {error}")
+        raise
+    house.say(f"{name}: took {time.monotonic() - at:.0f} s")
+    for row in rows:
+        print(row.line())
+        print("      " + ", ".join(f"{key} {value}" for key, value in row.details.items()), flush=True)
+    return rows
 
 
 def _house_of(name: str) -> tuple[object, ...]:

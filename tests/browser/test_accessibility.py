@@ -16,10 +16,8 @@ SERIOUS = {"serious", "critical"}
 # What WCAG 2.2 AA asks; axe's own best practices are not asserted.
 RULES = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}}
 COLOURS = {"runOnly": {"type": "rule", "values": ["color-contrast"]}}
-WORDS = {
-    **RULES,
-    "rules": {"color-contrast": {"enabled": False}},
-}  # in another language all but colours may differ
+# In another language all but colours may differ.
+WORDS = {**RULES, "rules": {"color-contrast": {"enabled": False}}}
 
 # A colour that is still fading in is nobody's text colour. What turns for ever (a spinner) is not waited for.
 AT_REST = """() => document.getAnimations().every((animation) =>

@@ -458,7 +458,7 @@ def test_a_declined_card_that_nobody_comes_back_to_is_given_up_after_a_day(desk:
 
 
 def test_planning_the_next_looks_never_waits_with_others_in_hand(desk: Desk) -> None:
-    """A batch of events locks actions in the order of their sales: it holds the second and will want the first."""
+    """A batch of events locks actions, too: it holds the second and will want the first."""
     actions = [desk.shown(desk.reader()[0]) for _ in range(2)]
     ids = [action.id for action in actions]
     ReaderAction.objects.filter(id__in=ids).update(next_poll_at=timezone.now())

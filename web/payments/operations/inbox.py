@@ -36,9 +36,7 @@ from web.payments.snapshots import (
 from web.payments.writes import AtOnce, Gathered
 
 _OLDEST_EVENT = datetime.datetime(2011, 1, 1, tzinfo=datetime.UTC)  # Stripe's first year
-BATCH = (
-    50  # events a transaction: one commit for many; applied together, locks are held for well under a second
-)
+BATCH = 50  # events a transaction: one commit for many; together, locks are held for well under a second
 MOST_SECONDS_ALONE = 0.5  # for groups applied one by one: a till may be waiting for any sale of the batch
 LONGEST_WAIT_ALONE_MS = 500  # of one of them, for a sale that somebody holds
 MAX_TRIES = 10
@@ -308,6 +306,12 @@ def _gathered(
     return gathered
 
 
+_WAIT_NO_LONGER = """
+SELECT set_config('lock_timeout', %s, true) FROM pg_settings
+WHERE name = 'lock_timeout' AND setting::int NOT BETWEEN 1 AND %s
+"""
+
+
 def _apply_alone(groups: list[list[_Work]], *, now: datetime.datetime, is_locked: bool) -> set[int]:
     """Apply groups one after the other for as long as others can wait; return the ids of the events that are left.
 
@@ -331,12 +335,6 @@ def _apply_alone(groups: list[list[_Work]], *, now: datetime.datetime, is_locked
     if left:
         log.info("inbox.left", events=len(left))
     return left
-
-
-_WAIT_NO_LONGER = """
-SELECT set_config('lock_timeout', %s, true) FROM pg_settings
-WHERE name = 'lock_timeout' AND setting::int NOT BETWEEN 1 AND %s
-"""
 
 
 def _age(group: list[_Work]) -> tuple[datetime.datetime, int]:
