@@ -21,7 +21,8 @@ RUN SECRET_KEY=unused-while-building FIELD_ENCRYPTION_KEYS=AAAAAAAAAAAAAAAAAAAAA
 
 FROM python:3.12-slim
 RUN groupadd --gid 10001 paydesk \
- && useradd --uid 10001 --gid paydesk --home-dir /nonexistent --no-create-home --shell /usr/sbin/nologin paydesk
+ && useradd --uid 10001 --gid paydesk --home-dir /nonexistent --no-create-home --shell /usr/sbin/nologin paydesk \
+ && install -d -o paydesk -g paydesk /var/lib/paydesk
 # The file system is read-only in compose.yaml, so nothing may want to write beside the code.
 ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 DJANGO_SETTINGS_MODULE=web.settings
 COPY --from=build /opt/venv /opt/venv

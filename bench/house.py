@@ -23,6 +23,7 @@ import requests
 from bench import cpu
 from stack.lifetime import Leashed
 from stack.processes import ROOT, WEB_THREADS, Stack, WorkerKind, answers, reserved_port
+from web.payments.followed_events import FOLLOWED
 
 PATIENCE_SECONDS = 180.0
 GIVEN = ("DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "DJANGO_SETTINGS_MODULE")
@@ -152,7 +153,7 @@ def opened(
     webhooks: bool = False,
     env: Mapping[str, str] | None = None,
 ) -> Iterator[House]:
-    """Start a stack with shops. With `webhooks` the sandbox tells each of them of everything."""
+    """Start a stack with shops. With `webhooks` the sandbox tells each of them of its events."""
     for name in GIVEN:
         os.environ.pop(name, None)
     with Stack(workers=workers, env={**ENV, **(env or {})}, say=lambda line: None) as stack:
@@ -168,10 +169,10 @@ def opened(
 
 
 def _listen(house: House, shop: dict[str, Any]) -> str:
-    """Let the sandbox tell a shop of everything; return the secret that it signs with."""
+    """Let the sandbox tell a shop of what Settings asks for; return the secret that it signs with."""
     answer = requests.post(
         f"{house.sandbox}/v1/webhook_endpoints",
-        data={"url": house.web + shop["webhook"], "enabled_events[]": "*"},
+        data={"url": house.web + shop["webhook"], "enabled_events[]": FOLLOWED},
         headers={"Authorization": f"Bearer sk_test_{shop['stripe']}_k"},
         timeout=20,
     )

@@ -353,11 +353,6 @@ _KINDS: dict[str, Callable[[InboxEvent, dict[str, Any]], object | None]] = {
 }
 
 
-def is_followed(event_type: str) -> bool:
-    """Return whether events of a type can tell the ledger anything."""
-    return any(event_type.startswith(prefix) for prefix in _KINDS)
-
-
 def intent_record(intent: dict[str, Any]) -> IntentRecord:
     """Say what Stripe's books show of an intent, `latest_charge` expanded."""
     charge = intent.get("latest_charge")

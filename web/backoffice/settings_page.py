@@ -37,6 +37,7 @@ from web.core.tenancy import MemberRequest, get_for_business_or_404, staff_requi
 from web.payments import history
 from web.payments.errors import Refusal
 from web.payments.models import PaymentSettings, StripeAccount
+from web.payments.followed_events import FOLLOWED
 from web.payments.money import Money
 from web.payments.operations import accounts, business_settings, erasure
 from web.payments.queries import audits, followed, sales
@@ -56,6 +57,7 @@ def _page(request: MemberRequest, **bound: forms.BaseForm) -> HttpResponse:
         "webhook_url": request.build_absolute_uri(
             reverse("payment:stripe-webhook", args=[settings.webhook_token])
         ),
+        "webhook_events": ",".join(FOLLOWED),
         "webhook_secrets": followed.webhook_secrets(request.business, now=timezone.now()),
         "keys": bound.get("keys") or KeysForm(),
         "webhook": bound.get("webhook") or WebhookSecretForm(),

@@ -15,20 +15,14 @@ from tasks.gateway.accounts import read_account
 from tasks.gateway.endpoints import Endpoint, list_endpoints
 from tasks.gateway.events import list_events
 from tasks.gateway.stripe_api import StripeRefused
-from tasks.snapshots import is_followed
 from web.core.crypto import CannotOpenSecret
+from web.payments.followed_events import FOLLOWED
 from web.payments.jobs import TryAgain
 from web.payments.models import InboxEvent, PaymentSettings, StripeAccount, WebhookSecret
 from workers.doctor.findings import Finding, State, broken, unknown, warning, well
 from workers.doctor.servers import clock
 
 LOOKED_BACK = datetime.timedelta(days=1)
-# Without these a payment, refund, dispute or reader ends only when a sweep looks at it.
-NEEDED = frozenset({
-    "payment_intent.succeeded", "payment_intent.payment_failed", "payment_intent.canceled", "charge.refunded",
-    "refund.updated", "refund.failed", "charge.dispute.created", "charge.dispute.closed",
-    "terminal.reader.action_succeeded", "terminal.reader.action_failed",
-})  # fmt: skip
 
 
 def accounts() -> Iterator[Finding]:
@@ -144,12 +138,12 @@ def _endpoint(account: StripeAccount, path: str, endpoints: list[Endpoint]) -> F
             mend="Enable it in Stripe's dashboard. Stripe disables what has failed for days: see why first.",
         )  # fmt: skip
     wanted = {event for one in ours if one.status == "enabled" for event in one.events}
-    missing = [] if "*" in wanted else sorted(NEEDED - wanted)
+    missing = [] if "*" in wanted else sorted(set(FOLLOWED) - wanted)
     if missing:
         return warning(
             check, f"{name}: the endpoint is not told of {', '.join(missing[:4])}{' …' if len(missing) > 4 else ''}",
             means="These are found minutes later, when a sweep reads Stripe's list.",
-            mend="Add the events to the endpoint in Stripe's dashboard.",
+            mend="Add the events that Settings lists to the endpoint in Stripe's dashboard.",
         )  # fmt: skip
     return well(check, f"{name}: the endpoint is enabled, with every event that is needed")
 
@@ -162,7 +156,7 @@ def _arriving(account: StripeAccount, now: datetime.datetime) -> Iterator[Findin
     except (StripeRefused, TryAgain) as reason:
         yield unknown(check, f"{name}: {reason}")
         return
-    wanted = {str(event["id"]): event for event in events if is_followed(str(event.get("type")))}
+    wanted = {str(event["id"]): event for event in events if event.get("type") in FOLLOWED}
     if not wanted:
         yield Finding(check, State.OK, f"{name}: Stripe had nothing to tell within a day")
         return

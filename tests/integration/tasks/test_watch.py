@@ -156,9 +156,9 @@ def test_a_long_pass_goes_on_where_it_was_cut_short(at: AtStripe, monkeypatch: p
     assert cursor.window_to is None
     assert cursor.through_at > began
     stored = set(InboxEvent.objects.values_list("event_id", flat=True))
-    assert len(stored) > 100
+    assert len(stored) > 50
     missing = {event["type"] for event in at.events() if event["id"] not in stored}
-    assert missing <= {"charge.updated"}, "those follow by themselves, and some after the pass began"
+    assert missing == {"payment_intent.created", "charge.updated"}, "those say nothing that others do not say"
 
 
 def test_keys_that_stripe_refuses_are_noted_and_asked_more_rarely(at: AtStripe) -> None:

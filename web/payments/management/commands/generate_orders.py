@@ -18,6 +18,7 @@ from django.db.models import Model
 from web.core.models import Business, Item, Location, Profile
 from web.payments.models import Order, OrderLine, Payment, Refund, StripeAccount
 
+WRITTEN = (Order, OrderLine, Payment, Refund)
 BATCH = 50_000  # orders a transaction: a broken run leaves whole batches behind
 
 GIVEN = (
@@ -148,12 +149,7 @@ def generate(business: Business, *, orders: int, days: int = 730) -> None:
             cursor.execute("SELECT coalesce(max(id), 0) FROM payments_order")
             (after,) = cursor.fetchone()
             bounds = {"first": first, "last": min(first + BATCH, orders) - 1, "after": after}
-            for statement, model in (
-                (ORDERS, Order),
-                (LINES, OrderLine),
-                (PAYMENTS, Payment),
-                (REFUNDS, Refund),
-            ):
+            for statement, model in zip((ORDERS, LINES, PAYMENTS, REFUNDS), WRITTEN, strict=True):
                 cursor.execute(_completed(statement, model), {**given, **bounds})
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE payments_order, payments_orderline, payments_payment, payments_refund")
