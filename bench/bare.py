@@ -1,4 +1,4 @@
-"""Tables without their indexes, foreign keys unchecked and triggers asleep, while a benchmark fills them by the million.
+"""Tables without their indexes, foreign keys unchecked, triggers asleep, while a benchmark fills them by the million.
 
 On a database of the benchmark's own, as its superuser. What is written must be right by itself: only the CHECK
 constraints look at it, and unique indexes when they are made again.

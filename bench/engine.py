@@ -18,7 +18,7 @@ from stack.lifetime import StartError
 from stack.processes import ROOT
 
 RUNS = size.RUNS
-JOBS = size.of(600)
+JOBS = size.of(500)
 DRILL_JOBS = size.of(10_000)
 KILLED_JOBS = size.of(1000)
 LOOK_SECONDS = 0.25  # our own looks are paid by PostgreSQL, too, and count

@@ -19,11 +19,11 @@ from bench.shopping import Shopper
 from bench.table import Row
 
 RUNS = size.RUNS
-CLICKS = size.of(120)
+CLICKS = size.of(80)
 # Well below what two cores can carry together with the sandbox and the load: what is measured is a click, not a queue.
 CLICKS_PER_SECOND = 8
 STRIPE_MS = 120
-SALES = size.of(160)
+SALES = size.of(80)
 SALES_PER_SECOND = 50.0
 PEOPLE = 40
 # Several accounts, and limits that several real ones have together: Stripe's own are 100 a second for each.

@@ -28,11 +28,15 @@ from workers.schedule import SCHEDULE  # noqa: E402
 
 handlers.check()
 
-VISIBILITY_TIMEOUT_SECONDS = 120  # longer than the longest task: a drain ends after 10 s plus one job
+VISIBILITY_TIMEOUT_SECONDS = 120  # where Redis keeps what is in hand: longer than the longest task
 
 app = Celery("paydesk", include=["tasks.relay", "tasks.sweeps", "tasks.terminal", "tasks.watch"])
 app.conf.update(
     broker_url=settings.CELERY_BROKER_URL,
+    # By rediss:// Celery's own: it hands over what TLS needs by the name of the scheme.
+    broker_transport="workers.redis_bells:Transport"
+    if settings.CELERY_BROKER_URL.startswith("redis://")
+    else None,
     broker_connection_retry_on_startup=True,
     broker_connection_max_retries=None,  # the broker may be away for hours; workers wait
     broker_transport_options={

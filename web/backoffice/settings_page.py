@@ -36,8 +36,8 @@ from web.core.models import Business, Location
 from web.core.tenancy import MemberRequest, get_for_business_or_404, staff_required
 from web.payments import history
 from web.payments.errors import Refusal
-from web.payments.models import PaymentSettings, StripeAccount
 from web.payments.followed_events import FOLLOWED
+from web.payments.models import PaymentSettings, StripeAccount
 from web.payments.money import Money
 from web.payments.operations import accounts, business_settings, erasure
 from web.payments.queries import audits, followed, sales
