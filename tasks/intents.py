@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from tasks.gateway import intents as gateway
+from web.core.compiled import compiled
 from web.payments import jobs
 from web.payments.jobs import Lease, TryAgain
 from web.payments.models import Attempt, Method, Payment, PaymentSettings
@@ -24,12 +26,23 @@ IntentWrite = Callable[..., Answer[IntentSnapshot]]  # (account, intent_id, para
 
 def create_intent(*, payment_id: int, lease: Lease) -> None:
     """Create the payment's intent at Stripe."""
-    payment = Payment.objects.select_related("account", "business").get(id=payment_id)
+    payment = _payment(payment_id)
     attempt = intent_attempts.begin_create(
         payment_id=payment_id, parameters=_parameters(payment), lease=lease, now=timezone.now()
     )
     if attempt is not None:
         _create(payment, attempt, lease)
+
+
+@compiled
+def _with_account(payment_id: int) -> QuerySet[Payment]:
+    return Payment.objects.select_related("account", "business").filter(id=payment_id)
+
+
+def _payment(payment_id: int) -> Payment:
+    """Return a payment with its account and business."""
+    (payment,) = _with_account.all(payment_id=payment_id)
+    return payment
 
 
 def _parameters(payment: Payment) -> dict[str, object]:
@@ -127,7 +140,7 @@ def cancel_intent(*, payment_id: int, lease: Lease) -> None:
         lease=lease,
         now=timezone.now(),
     )
-    payment = Payment.objects.select_related("account", "business").get(id=payment_id)
+    payment = _payment(payment_id)
     if attempt is None:
         if payment.state == PaymentState.CANCELLING and payment.intent_id is None:
             # Stripe may have an intent that we do not know: learn of it (which queues its cancellation).
@@ -161,7 +174,7 @@ def settle_once(payment_id: int, attempt: Attempt, write: IntentWrite, *, lease:
 
     Where the key is too old to be sent, or Stripe keeps a 500 for it, the intent itself says what became of it.
     """
-    payment = Payment.objects.select_related("account").get(id=payment_id)
+    payment = _payment(payment_id)
     account, intent_id = payment.account, payment.intent_id
     assert account is not None
     assert intent_id is not None
@@ -175,7 +188,7 @@ def settle_once(payment_id: int, attempt: Attempt, write: IntentWrite, *, lease:
 
 def read_intent(*, payment_id: int, lease: Lease) -> None:
     """Read the payment's intent at Stripe and settle what it shows."""
-    payment = Payment.objects.select_related("account").get(id=payment_id)
+    payment = _payment(payment_id)
     if payment.intent_id is None or payment.account is None:
         return
     if payment.state in (PaymentState.SUCCEEDED, PaymentState.HELD):

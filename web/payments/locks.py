@@ -17,8 +17,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from django.db import connection
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
+from web.core.compiled import compiled
 from web.core.models import Location, Profile
 from web.payments.models import (
     Attempt,
@@ -129,15 +130,30 @@ def erasure(business_id: int) -> bool:
 
 def cart(*, business_id: int, token: str) -> Cart | None:
     """Lock a business's cart by its secret address."""
-    return Cart.objects.select_for_update(no_key=True).filter(business_id=business_id, token=token).first()
+    return _cart_at.first(business_id=business_id, token=token)
+
+
+@compiled
+def _cart_at(business_id: int, token: str) -> QuerySet[Cart]:
+    return Cart.objects.select_for_update(no_key=True).filter(business_id=business_id, token=token)
+
+
+@compiled
+def _cart_of(reference: uuid.UUID) -> QuerySet[Cart]:
+    return Cart.objects.select_for_update(no_key=True).filter(reference=reference)
+
+
+@compiled
+def _payments_of(reference: uuid.UUID) -> QuerySet[Payment]:
+    payments = Payment.objects.select_for_update(no_key=True).filter(cart_reference=reference)
+    return payments.order_by("id")
 
 
 def sale(reference: uuid.UUID) -> Sale:
     """Lock a sale. A cart that became an order while we waited shows as the order."""
-    locked_cart = Cart.objects.select_for_update(no_key=True).filter(reference=reference).first()
+    locked_cart = _cart_of.first(reference=reference)
     order = None if locked_cart else Order.objects.filter(cart_reference=reference).first()
-    payments = Payment.objects.select_for_update(no_key=True).filter(cart_reference=reference).order_by("id")
-    return Sale(reference, locked_cart, order, list(payments))
+    return Sale(reference, locked_cart, order, _payments_of.all(reference=reference))
 
 
 def sales(references: Collection[uuid.UUID]) -> dict[uuid.UUID, Sale]:

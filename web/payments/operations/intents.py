@@ -11,8 +11,10 @@ from dataclasses import dataclass
 
 import structlog
 from django.db import DatabaseError, transaction
+from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 
+from web.core.compiled import compiled
 from web.core.models import Business, Profile
 from web.payments import history, locks
 from web.payments.errors import Kind, Refusal
@@ -286,10 +288,20 @@ def _accepted(cart: Cart, policy: str) -> bool:
     ).exists()
 
 
+@compiled
+def _settings_of(business: int) -> QuerySet[PaymentSettings]:
+    return PaymentSettings.objects.filter(business=business)
+
+
+@compiled
+def _active_account_of(business: int, state: str) -> QuerySet[StripeAccount]:
+    return StripeAccount.objects.filter(business=business, state=state)
+
+
 def account_in_use(business: Business) -> tuple[StripeAccount, PaymentSettings]:
     """Return the account that the business sells on now; GatewayNotConfigured where there is none."""
-    settings = PaymentSettings.objects.filter(business=business).first()
-    account = StripeAccount.objects.filter(business=business, state=StripeAccount.State.ACTIVE).first()
+    settings = _settings_of.first(business=business.id)
+    account = _active_account_of.first(business=business.id, state=StripeAccount.State.ACTIVE)
     if account is None or settings is None or settings.gateway != PaymentSettings.Gateway.STRIPE:
         raise GatewayNotConfigured
     return account, settings

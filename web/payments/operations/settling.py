@@ -8,7 +8,9 @@ from __future__ import annotations
 import datetime
 
 from django.db import transaction
+from django.db.models import QuerySet
 
+from web.core.compiled import compiled
 from web.core.crypto import seal
 from web.payments import history, locks
 from web.payments.jobs import READ_INTENT, enqueue_for_payment
@@ -72,11 +74,16 @@ def find(*, account_id: int, snapshot: IntentSnapshot | CardFacts) -> Payment | 
 
     The second way is how an event that overtakes the API's answer is not lost.
     """
-    payments = Payment.objects.filter(account_id=account_id)
-    payment = payments.filter(intent_id=snapshot.intent_id).first()
+    payment = _of_intent.first(account_id=account_id, intent_id=snapshot.intent_id)
     if payment is None and snapshot.payment_public_id:
-        payment = payments.filter(public_id=snapshot.payment_public_id).first()
+        payments = Payment.objects.filter(account_id=account_id, public_id=snapshot.payment_public_id)
+        payment = payments.first()
     return payment
+
+
+@compiled
+def _of_intent(account_id: int, intent_id: str) -> QuerySet[Payment]:
+    return Payment.objects.filter(account_id=account_id, intent_id=intent_id)
 
 
 def apply(

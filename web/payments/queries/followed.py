@@ -6,9 +6,10 @@ import datetime
 import uuid
 from dataclasses import dataclass
 
-from django.db.models import F
+from django.db.models import F, QuerySet
 from django_celery_results.models import TaskResult
 
+from web.core.compiled import compiled
 from web.core.crypto import unseal
 from web.core.models import Business, Profile
 from web.payments.models import Cart, Job, Order, Payment, StripeAccount, WebhookSecret
@@ -44,11 +45,16 @@ class Followed:
         return self.account_key if self.client_secret else ""
 
 
+@compiled
+def _payment_of(business: int, public_id: uuid.UUID) -> QuerySet[Payment]:
+    asked = Payment.objects.filter(business=business, public_id=public_id)
+    return asked.annotate(account_key=F("account__publishable_key"))
+
+
 def payment(*, business: Business, public_id: uuid.UUID, viewer: Viewer) -> Followed:
     """Return a payment to its payer, to staff, or to who holds the link of its cart; else PaymentNotFound."""
     # The most asked of all: no order is looked for before there can be one, and an account's one column is enough.
-    asked = Payment.objects.filter(business=business, public_id=public_id)
-    found = next(iter(asked.annotate(account_key=F("account__publishable_key"))), None)
+    found = _payment_of.first(business=business.id, public_id=public_id)
     if found is None:
         raise PaymentNotFound
     may_pay = is_payer(found, viewer)
@@ -59,7 +65,8 @@ def payment(*, business: Business, public_id: uuid.UUID, viewer: Viewer) -> Foll
         if found.is_final
         else None
     )
-    return Followed(found, order, may_pay, found.account_key or "")
+    key: str | None = found.account_key  # type: ignore[attr-defined]  # annotated above
+    return Followed(found, order, may_pay, key or "")
 
 
 def is_payer(found: Payment, viewer: Viewer) -> bool:

@@ -6,11 +6,13 @@ Reads only. Everything is asked of one business; what another business has is as
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from django.db.models import Q, QuerySet
+from django.db.models import OuterRef, Q, QuerySet, Subquery, prefetch_related_objects
 
+from web.core.compiled import compiled
 from web.core.models import Business, Item, Location, Profile
 from web.payments.models import (
     Cart,
@@ -91,14 +93,22 @@ class Terms:
         return bool(self.policy) and self.settings.refund_popup
 
 
+@compiled
+def _terms_of(business: int) -> QuerySet[PaymentSettings]:
+    used = StripeAccount.objects.filter(business=OuterRef("business"), state=StripeAccount.State.ACTIVE)
+    return PaymentSettings.objects.filter(business=business).annotate(
+        active_key=Subquery(used.values("publishable_key"))
+    )
+
+
 def terms(business: Business) -> Terms:
     """Return the business's payment settings (their defaults where it has none) and its key for the browser."""
-    settings = PaymentSettings.objects.filter(business=business).first() or PaymentSettings(business=business)
-    key = ""
-    if settings.gateway == PaymentSettings.Gateway.STRIPE:
-        accounts = StripeAccount.objects.filter(business=business, state=StripeAccount.State.ACTIVE)
-        key = accounts.values_list("publishable_key", flat=True).first() or ""
-    return Terms(settings, key)
+    settings = _terms_of.first(business=business.id)
+    if settings is None:
+        return Terms(PaymentSettings(business=business), "")
+    is_used = settings.gateway == PaymentSettings.Gateway.STRIPE
+    key: str | None = settings.active_key  # type: ignore[attr-defined]  # annotated above
+    return Terms(settings, (key or "") if is_used else "")
 
 
 def is_token(text: str) -> bool:
@@ -106,19 +116,28 @@ def is_token(text: str) -> bool:
     return TOKEN.fullmatch(text) is not None
 
 
+@compiled
+def _cart_of(business: int, token: str) -> QuerySet[Cart]:
+    return Cart.objects.filter(business=business, token=token).select_related(
+        "customer", "location", "created_by"
+    )
+
+
+@compiled
+def _payments_of(business: int, reference: uuid.UUID) -> QuerySet[Payment]:
+    return Payment.objects.filter(business=business, cart_reference=reference).order_by("id")
+
+
 def sale(business: Business, token: str) -> Sale:
     """Return the cart behind a link; raise CartNotFound where there is none (any more)."""
-    cart = None
-    if is_token(token):
-        carts = Cart.objects.filter(business=business, token=token)
-        cart = carts.select_related("customer", "location", "created_by").first()
+    cart = _cart_of.first(business=business.id, token=token) if is_token(token) else None
     if cart is None:
         raise CartNotFound
-    lines = list(cart.lines.all())
+    prefetch_related_objects([cart], "lines")  # asked for again while it is priced and drawn
     priced = quote(cart)
-    payments = list(Payment.objects.filter(business=business, cart_reference=cart.reference).order_by("id"))
-    # Between the two reads another tab may have changed a line: a page that shows both is asked for again.
-    paired = list(zip(lines, priced.totals.lines, strict=False))
+    payments = _payments_of.all(business=business.id, reference=cart.reference)
+    # One that is frozen has the price of its lines as they were then: a page shows both, whichever is longer.
+    paired = list(zip(cart.lines.all(), priced.totals.lines, strict=False))
     return Sale(cart, paired, priced, payments)
 
 
@@ -137,9 +156,14 @@ def receipt(business: Business, token: str) -> Order | None:
     return orders.prefetch_related("lines", "payments").first()
 
 
+@compiled
+def _locations_of(business: int) -> QuerySet[Location]:
+    return Location.objects.filter(business=business).order_by("id")
+
+
 def locations(business: Business) -> list[Location]:
     """Return the business's places, the oldest first: it is the one that the web shop sells for."""
-    return list(Location.objects.filter(business=business).order_by("id"))
+    return _locations_of.all(business=business.id)
 
 
 def items_for_sale(business: Business, location: Location, *, online: bool) -> list[Item]:
