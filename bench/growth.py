@@ -17,7 +17,7 @@ SMALL, LARGE = size.of(10_000), size.of(1_000_000)
 WAITING = size.of(100_000)
 SALES = size.of(80)
 SALES_PER_SECOND = 12.0  # far from full: what is compared is the cost of each
-LOOKS = size.of(30)
+LOOKS = size.of(24)
 SEARCHES = ("novak", "34.56", "guest7%40example.com")
 _FOUND = re.compile(r"/purchases/[0-9A-Z]{4}-[0-9A-Z]{4}/")
 

@@ -19,7 +19,7 @@ from bench.shopping import Shopper
 from bench.table import Row
 
 RUNS = size.RUNS
-CLICKS = size.of(80)
+CLICKS = size.of(64)
 # Well below what two cores can carry together with the sandbox and the load: what is measured is a click, not a queue.
 CLICKS_PER_SECOND = 8
 STRIPE_MS = 120

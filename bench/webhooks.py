@@ -18,8 +18,8 @@ from bench.table import Row
 
 CONNECTIONS = 8
 WARM = size.of(120)
-EVENTS = size.of(600)  # a run
-PEER_EVENTS = {0: size.of(160), 120: size.of(60)}  # Stripe's latency in ms: how many events the peer gets
+EVENTS = size.of(480)  # a run
+PEER_EVENTS = {0: size.of(120), 120: size.of(48)}  # Stripe's latency in ms: how many events the peer gets
 RUNS = size.RUNS
 
 

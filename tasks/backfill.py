@@ -1,4 +1,4 @@
-"""Events that no webhook brought: read from Stripe's own list into the same inbox."""
+"""Events that no webhook brought: read from Stripe's own list into the same arrivals."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tasks.gateway.stripe_api import StripeRefused
 from web.payments.followed_events import FOLLOWED
 from web.payments.jobs import Lease
 from web.payments.models import StripeAccount
-from web.payments.operations import backfill, inbox
+from web.payments.operations import arrivals, backfill
 
 PAGES = 8  # a run: at worst 20 s each, which the lease of the job allows for
 # Stripe's webhook brings an event within seconds. One that is missing after this long was not brought.
@@ -66,10 +66,10 @@ def _store(account: StripeAccount, events: list[dict[str, Any]]) -> int:
             continue
         now = timezone.now()
         try:
-            arrived = inbox.arrived(event)
-        except inbox.BadEvent as error:
+            arrived = arrivals.arrived(event)
+        except arrivals.BadEvent as error:
             log.warning("backfill.bad_event", event_id=str(event.get("id"))[:64], reason=str(error))
             continue
-        is_new = inbox.store(account_id=account.id, event=arrived, now=now)
+        is_new = arrivals.store(account_id=account.id, event=arrived, now=now)
         missed += is_new and now - arrived.occurred_at > A_WEBHOOK_TAKES
     return missed

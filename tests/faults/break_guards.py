@@ -113,7 +113,7 @@ TABLE: tuple[Guard, ...] = (
     Guard(
         "the inbox stores an event once",
         f"{SALE}::test_24_copies_of_one_event_at_once_are_one_effect",
-        file="web/payments/operations/inbox.py",
+        file="web/payments/operations/arrivals.py",
         old="ON CONFLICT (account_id, event_id) DO NOTHING",
         new="ON CONFLICT (account_id, event_id) DO UPDATE SET state = 'received'",
     ),

@@ -19,8 +19,8 @@ from django.utils import timezone
 from web.core import metrics
 from web.core.crypto import unseal
 from web.payments.models import StripeAccount, WebhookSecret
-from web.payments.operations import inbox
-from web.payments.operations.inbox import Arrived, BadEvent
+from web.payments.operations import arrivals
+from web.payments.operations.arrivals import Arrived, BadEvent
 from web.webhooks.signature import BadSignature, verify
 from web.webhooks.together import together
 
@@ -105,4 +105,4 @@ def _event(body: bytes) -> Arrived:
         data = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise BadEvent("The body is not JSON.") from error
-    return inbox.arrived(data)
+    return arrivals.arrived(data)

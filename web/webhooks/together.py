@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 from django.db import DatabaseError, DataError, IntegrityError
 from django.utils import timezone
 
-from web.payments.operations import inbox
-from web.payments.operations.inbox import Arrived
+from web.payments.operations import arrivals
+from web.payments.operations.arrivals import Arrived
 
 LONGEST_WAIT_SECONDS = 20.0  # for one that hangs: no other business's events, and no page, shall hang with it
 
@@ -105,4 +105,4 @@ class Together:
                 letter.is_new = is_new
 
 
-together = Together(lambda arrivals: inbox.store_all(arrivals, now=timezone.now()))
+together = Together(lambda letters: arrivals.store_all(letters, now=timezone.now()))

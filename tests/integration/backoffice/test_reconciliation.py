@@ -26,7 +26,7 @@ from web.core.models import Business, Profile
 from web.payments.jobs import Lease
 from web.payments.models import BalanceCursor, BalanceEntry, InboxEvent, Job, Payment, Payout
 from web.payments.money import Money
-from web.payments.operations import balance, inbox, intents
+from web.payments.operations import arrivals, balance, inbox, intents
 from web.payments.queries import reconciliation
 from web.payments.queries.reconciliation import Verdict
 from web.payments.snapshots import EntrySnapshot, PayoutSnapshot
@@ -84,9 +84,9 @@ def arrive(studio: AtStripe) -> int:
     """Bring the account's payout events into the inbox and apply them; return how many were applied."""
     for event in studio.events():
         if event["type"].startswith("payout."):
-            inbox.store(
+            arrivals.store(
                 account_id=studio.shop.account.id,
-                event=inbox.Arrived(
+                event=arrivals.Arrived(
                     event_id=event["id"],
                     event_type=event["type"],
                     object_id=event["data"]["object"]["id"],

@@ -25,7 +25,7 @@ from tests.shop import claim_one
 from web.core import reporting, tracing
 from web.core.models import BusinessHost
 from web.payments.models import Job, Payment
-from web.payments.operations import inbox
+from web.payments.operations import arrivals
 
 pytestmark = pytest.mark.django_db(transaction=True)
 SECRET = "sk_test_never_to_be_seen_anywhere"
@@ -89,7 +89,7 @@ def test_one_trace_from_the_click_to_the_receipt(
     payment = Payment.objects.get()
     at.pay(payment)
     for event in at.events():
-        inbox.store(account_id=at.shop.account.id, event=inbox.arrived(event), now=timezone.now())
+        arrivals.store(account_id=at.shop.account.id, event=arrivals.arrived(event), now=timezone.now())
     drain_inbox()
     relay.run(claim_one("send_receipt"))
     wanted_names = {

@@ -22,8 +22,8 @@ from tests.shop import claim
 from web.core.models import Profile
 from web.payments.jobs import CATALOGUE, Lease
 from web.payments.models import Attempt, Cart, Job, Order, Payment, Reader, ReaderAction
-from web.payments.operations import inbox, terminal
-from web.payments.operations.inbox import Arrived
+from web.payments.operations import arrivals, terminal
+from web.payments.operations.arrivals import Arrived
 from web.payments.queries.quotes import quote
 
 _numbers = itertools.count(1)
@@ -89,7 +89,7 @@ class Desk:
         """Let Stripe's events arrive (of these kinds only, if any are named), and apply them."""
         for event in self.at.events():
             if not kinds or event["type"] in kinds:
-                inbox.store(
+                arrivals.store(
                     account_id=self.at.shop.account.id,
                     event=Arrived(
                         event_id=event["id"],

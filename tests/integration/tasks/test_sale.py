@@ -35,8 +35,8 @@ from web.payments.models import (
     PaymentSettings,
     Receipt,
 )
-from web.payments.operations import backlog, inbox, intent_attempts, intents, settling
-from web.payments.operations.inbox import Arrived
+from web.payments.operations import arrivals, backlog, inbox, intent_attempts, intents, settling
+from web.payments.operations.arrivals import Arrived
 from web.payments.states import PaymentState
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -62,7 +62,7 @@ def arrive(at: AtStripe, events: list[dict[str, Any]] | None = None) -> None:
 
 def store(at: AtStripe, event: dict[str, Any], *, event_id: str | None = None) -> bool:
     thing = event["data"]["object"]
-    return inbox.store(
+    return arrivals.store(
         account_id=at.shop.account.id,
         event=Arrived(
             event_id=event_id or event["id"],

@@ -34,7 +34,7 @@ from web.payments.models import (
     Payment,
     StripeAccount,
 )
-from web.payments.operations import attempts, backfill, backlog, drift, inbox
+from web.payments.operations import arrivals, attempts, backfill, backlog, drift
 from web.payments.queries import drift as differences
 from web.payments.queries import standing
 from web.payments.states import PaymentState
@@ -123,7 +123,7 @@ def test_what_the_list_brings_is_what_the_webhook_brings(at: AtStripe) -> None:
     sent = {event["id"]: event for event in at.events()}
     assert any("client_secret" in event["data"]["object"] for event in sent.values())
     for event_id, row in listed.items():
-        arrived = inbox.arrived(orjson.loads(orjson.dumps(sent[event_id])))
+        arrived = arrivals.arrived(orjson.loads(orjson.dumps(sent[event_id])))
         assert (row.event_type, row.object_id, row.occurred_at) == (
             arrived.event_type,
             arrived.object_id,

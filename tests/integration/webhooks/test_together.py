@@ -13,8 +13,8 @@ from django.utils import timezone
 
 from tests.shop import Shop
 from web.payments.models import InboxEvent
-from web.payments.operations import inbox
-from web.payments.operations.inbox import Arrived
+from web.payments.operations import arrivals
+from web.payments.operations.arrivals import Arrived
 from web.webhooks import together as meeting
 from web.webhooks.together import NotStored, Together
 
@@ -123,7 +123,7 @@ def test_one_that_hangs_holds_up_nobody_for_long(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.django_db(transaction=True)
 def test_of_two_alike_in_one_statement_one_is_new() -> None:
     account, now = Shop.make().account.id, timezone.now()
-    assert inbox.store_all([(account, event("evt_1"))], now=now) == [True]
+    assert arrivals.store_all([(account, event("evt_1"))], now=now) == [True]
     alike = [(account, event(name)) for name in ("evt_1", "evt_2", "evt_2", "evt_3")]
-    assert inbox.store_all(alike, now=now) == [False, True, False, True]
+    assert arrivals.store_all(alike, now=now) == [False, True, False, True]
     assert InboxEvent.objects.count() == 3

@@ -18,7 +18,7 @@ from stripe import WebhookSignature
 from tests.door import knock
 from tests.shop import Shop
 from web.payments.models import InboxEvent, WebhookSecret
-from web.payments.operations import accounts, inbox
+from web.payments.operations import accounts, arrivals, inbox
 from web.payments.snapshots import IntentSnapshot
 from web.webhooks import receiving
 
@@ -242,7 +242,7 @@ def test_what_the_database_refuses_is_an_error_and_stripe_sends_it_again(
         raise OperationalError("the database is away, with a secret: sk_test_4eC39HqLyjWDarjtT1zdp7dc")
 
     with monkeypatch.context() as patched:
-        patched.setattr(inbox, "store_all", fail)
+        patched.setattr(arrivals, "store_all", fail)
         address = f"/webhooks/stripe/{shop.business.payment_settings.webhook_token}/"
         raw = json.dumps(event()).encode()
         signature = WebhookSignature.generate_signature_header(raw.decode(), SECRET)

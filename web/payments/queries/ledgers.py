@@ -24,6 +24,7 @@ from web.payments.models import (
 from web.payments.models.payment import WITHOUT_MONEY
 from web.payments.money import Money
 from web.payments.pricing import Quote
+from web.payments.queries.quotes import lines_of
 from web.payments.states import COMMITTED
 
 MOST_ENTRIES = 100
@@ -99,7 +100,7 @@ def plan(
     takes at least: rather a little less of the balance than a rest that no card can pay.
     """
     zero = Money.zero(cart.currency)
-    lines = list(cart.lines.all())
+    lines = lines_of(cart)
     counting = [payment for payment in payments if payment.state in COMMITTED and not payment.is_released]
     due = priced.totals.total - _sum(counting, cart.currency)
     pieces, used, worth = _covered_by_credits(lines, priced, counting, units=units, due=due)

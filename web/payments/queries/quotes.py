@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 
+from django.db.models import QuerySet
+
+from web.core.compiled import compiled
 from web.core.models import Location
-from web.payments.models import Cart
+from web.payments.models import Cart, CartLine
 from web.payments.money import Money
 from web.payments.pricing import PricedLine, Quote, Tax, price
 
@@ -26,13 +30,29 @@ def taxes_of(location: Location) -> tuple[Tax | None, Tax | None]:
     return sales, additional
 
 
-def quote(cart: Cart) -> Quote:
-    """Return what the cart costs. A tip chosen as a percentage is of the lines less the discount."""
+@compiled
+def _lines_of(cart: int) -> QuerySet[CartLine]:
+    return CartLine.objects.filter(cart=cart).order_by("id")
+
+
+def lines_of(cart: Cart) -> list[CartLine]:
+    """Return a cart's lines in their order, as they are now, or as they were fetched with the cart."""
+    if "lines" in getattr(cart, "_prefetched_objects_cache", {}):
+        return list(cart.lines.all())
+    return _lines_of.all(cart=cart.id)
+
+
+def quote(cart: Cart, lines: Sequence[CartLine] | None = None) -> Quote:
+    """Return what the cart costs. A tip chosen as a percentage is of the lines less the discount.
+
+    `lines` are the cart's where the caller has read them.
+    """
     if cart.frozen_quote is not None:
         return Quote.from_json(cart.frozen_quote)
     currency = cart.currency
-    lines = [PricedLine(line.item_type, Money(line.amount_minor, currency)) for line in cart.lines.all()]
-    subtotal = sum((line.amount for line in lines), Money.zero(currency))
+    given = lines_of(cart) if lines is None else lines
+    priced = [PricedLine(line.item_type, Money(line.amount_minor, currency)) for line in given]
+    subtotal = sum((line.amount for line in priced), Money.zero(currency))
     if cart.discount_percent is None:
         discount = min(Money(cart.discount_minor, currency), subtotal)
     else:
@@ -44,7 +64,7 @@ def quote(cart: Cart) -> Quote:
     sales_tax, additional_tax = taxes_of(cart.location)
     totals = price(
         currency=currency,
-        lines=lines,
+        lines=priced,
         discount=discount,
         sales_tax=sales_tax,
         additional_tax=additional_tax,

@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from django.db.models import OuterRef, Q, QuerySet, Subquery, prefetch_related_objects
+from django.db.models import OuterRef, Q, QuerySet, Subquery
 
 from web.core.compiled import compiled
 from web.core.models import Business, Item, Location, Profile
@@ -28,7 +28,7 @@ from web.payments.money import SUPPORTED, Money
 from web.payments.operations.carts import CartNotFound
 from web.payments.pricing import LineTotals, Quote
 from web.payments.queries.finding import Key
-from web.payments.queries.quotes import quote
+from web.payments.queries.quotes import lines_of, quote
 from web.payments.states import LIVE, REFUND_OPEN, CartState, PaymentState, RefundState
 
 TOKEN = re.compile(r"[A-Za-z0-9_-]{1,40}")
@@ -133,11 +133,11 @@ def sale(business: Business, token: str) -> Sale:
     cart = _cart_of.first(business=business.id, token=token) if is_token(token) else None
     if cart is None:
         raise CartNotFound
-    prefetch_related_objects([cart], "lines")  # asked for again while it is priced and drawn
-    priced = quote(cart)
+    lines = lines_of(cart)
+    priced = quote(cart, lines)
     payments = _payments_of.all(business=business.id, reference=cart.reference)
     # One that is frozen has the price of its lines as they were then: a page shows both, whichever is longer.
-    paired = list(zip(cart.lines.all(), priced.totals.lines, strict=False))
+    paired = list(zip(lines, priced.totals.lines, strict=False))
     return Sale(cart, paired, priced, payments)
 
 
