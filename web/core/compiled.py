@@ -67,9 +67,9 @@ class Compiled(Generic[Row]):
             raise TransactionManagementError("a row is locked within a transaction")
         if given.keys() != set(self._names):
             raise TypeError(f"parameters are {', '.join(self._names)}")
-        values: list[Any] = [
+        values: tuple[Any, ...] = tuple(
             given[each.name] if isinstance(each, _Parameter) else each for each in plan.parameters
-        ]
+        )
         with connection.cursor() as cursor:
             cursor.execute(plan.sql, values)
             rows: Any = cursor.fetchall()
