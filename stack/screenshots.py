@@ -1,6 +1,6 @@
 """`make screenshots`: every page as people see it, at 360 and 1280 px, light and dark, and in Korean, to be looked at.
 
-All of them go to `.paydesk/screenshots/`; the two that the README shows are also copied to `docs/images/`.
+All of them go to `.paydesk/screenshots/`; those that the README shows are also copied to `docs/images/`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,12 @@ from stack.demo import GOOD_CARD, PASSWORD, Studio, open_studio
 from stack.processes import ROOT, STATE, Stack
 
 FOLDER = STATE / "screenshots"
-IN_README = {"checkout-360-light": "checkout-phone.png", "checkout-1280-light": "checkout-desk.png"}
+IN_README = {
+    "checkout-360-light": "checkout-phone.png",
+    "checkout-1280-light": "checkout-desk.png",
+    "till-reader-1280-light": "till.png",
+    "ops-1280-light": "operations.png",
+}
 SIZES = ((360, 780), (1280, 900))
 Scheme = Literal["light", "dark"]
 SCHEMES: tuple[Scheme, ...] = ("light", "dark")
