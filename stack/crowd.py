@@ -26,28 +26,28 @@ SLOW_MS = 200
 JOBS = """
 INSERT INTO payments_job (public_id, name, queue, business_id, arguments, priority, state, attempts, put_offs, due_at,
                           leased_until, fence, worker, last_error, created_at, started_at, finished_at)
-SELECT gen_random_uuid(), (ARRAY['create_intent', 'send_receipt', 'read_intent', 'submit_refund'])[1 + n % 4],
-       (ARRAY['intents', 'receipts', 'intents', 'refunds'])[1 + n % 4], business.id,
-       jsonb_build_object('payment_id', n), 5 * (n % 2), kind.state,
-       CASE WHEN kind.state = 'dead' THEN 12 ELSE n % 3 END,
+SELECT gen_random_uuid(), (ARRAY['create_intent', 'send_receipt', 'read_intent', 'submit_refund'])[1 + n %% 4],
+       (ARRAY['intents', 'receipts', 'intents', 'refunds'])[1 + n %% 4], business.id,
+       jsonb_build_object('payment_id', n), 5 * (n %% 2), kind.state,
+       CASE WHEN kind.state = 'dead' THEN 12 ELSE n %% 3 END,
        0, now() - make_interval(secs => kind.secs), CASE WHEN kind.state = 'running' THEN now() END, 1, 'w:1:1',
-       CASE WHEN kind.state = 'dead' THEN 'Error' || n % 7 ELSE '' END, now() - interval '7 days',
+       CASE WHEN kind.state = 'dead' THEN 'Error' || n %% 7 ELSE '' END, now() - interval '7 days',
        now() - make_interval(secs => kind.secs),
        CASE WHEN kind.state IN ('done', 'dead') THEN now() - make_interval(secs => kind.secs) END
 FROM generate_series(1, %(number)s) AS n
-CROSS JOIN LATERAL (SELECT CASE WHEN n % 100 < 10 THEN 'waiting'
-                                WHEN n % 100 = 10 THEN 'dead' WHEN n % 5000 = 11 THEN 'running'
+CROSS JOIN LATERAL (SELECT CASE WHEN n %% 100 < 10 THEN 'waiting'
+                                WHEN n %% 100 = 10 THEN 'dead' WHEN n %% 5000 = 11 THEN 'running'
                                 ELSE 'done' END AS state,
-                           CASE WHEN n % 100 BETWEEN 5 AND 9 THEN -1.0 ELSE 1.0 END * (n % 604800) AS secs) AS kind
+                           CASE WHEN n %% 100 BETWEEN 5 AND 9 THEN -1.0 ELSE 1.0 END * (n %% 604800) AS secs) AS kind
 JOIN (SELECT id, row_number() OVER (ORDER BY id) AS place, count(*) OVER () AS number FROM core_business) AS business
-     ON business.place = 1 + n % business.number
+     ON business.place = 1 + n %% business.number
 """
 EVENTS = """
 INSERT INTO payments_inboxevent (account_id, event_id, event_type, object_id, occurred_at, received_at, payload, state,
                                  tries, due_at, error, settled_at)
 SELECT (SELECT min(id) FROM payments_stripeaccount), 'evt_' || md5(n::text), 'payment_intent.succeeded', 'pi_' || n,
        at.at, at.at, jsonb_build_object('id', n),
-       CASE WHEN n % 100 = 1 THEN 'received' WHEN n % 200 = 2 THEN 'dead' ELSE 'applied' END, 1, at.at, '', at.at
+       CASE WHEN n %% 100 = 1 THEN 'received' WHEN n %% 200 = 2 THEN 'dead' ELSE 'applied' END, 1, at.at, '', at.at
 FROM generate_series(1, %(number)s) AS n
 CROSS JOIN LATERAL (SELECT now() - make_interval(secs => n * 3) AS at) AS at
 """
