@@ -31,18 +31,22 @@ SESSION = {
 @contextlib.contextmanager
 def tables(cursor: CursorWrapper, names: Sequence[str]) -> Iterator[None]:
     """Take the indexes and unique constraints off tables, and put them on again at the end, also after a failure."""
-    taken: list[tuple[str, str]] = []
+    wanted: list[tuple[str, str]] = []
     for found in (UNIQUES, INDEXES):
         cursor.execute(found, [list(names)])
-        taken += cursor.fetchall()
-    for name, value in SESSION.items():
-        cursor.execute(f"SET {name} = '{value}'")
+        wanted += cursor.fetchall()
+    taken: list[str] = []
     try:
-        for off, _on in taken:
+        for name, value in SESSION.items():
+            cursor.execute(f"SET {name} = '{value}'")
+        for off, on in wanted:
             cursor.execute(off)
+            taken.append(on)
         yield
     finally:
-        for _off, on in taken:
-            cursor.execute(on)
-        for name in SESSION:
-            cursor.execute(f"RESET {name}")
+        try:
+            for on in taken:
+                cursor.execute(on)
+        finally:
+            for name in SESSION:
+                cursor.execute(f"RESET {name}")

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from tasks.gateway.events import list_events
 from tasks.gateway.stripe_api import StripeRefused
-from web.payments.followed_events import FOLLOWED
+from tasks.snapshots import is_followed
 from web.payments.jobs import Lease
 from web.payments.models import StripeAccount
 from web.payments.operations import arrivals, backfill
@@ -56,7 +56,7 @@ def _refused(account: StripeAccount, after: str, refusal: StripeRefused) -> None
 
 def _store(account: StripeAccount, events: list[dict[str, Any]]) -> int:
     """Put what is new and concerns us into the inbox, the oldest first; return how many were not brought."""
-    wanted = [event for event in events if event.get("type") in FOLLOWED]
+    wanted = [event for event in events if is_followed(str(event.get("type")))]
     unknown = backfill.unknown_ids(
         stripe_account_id=account.id, event_ids=[str(event.get("id")) for event in wanted]
     )

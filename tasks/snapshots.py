@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
+from web.payments.followed_events import SAY_NOTHING_NEW
 from web.payments.models import InboxEvent
 from web.payments.money import Money, MoneyError
 from web.payments.operations.drift import IntentRecord, RefundRecord
@@ -264,14 +265,14 @@ def _of_intent_event(event: InboxEvent, thing: dict[str, Any]) -> object | None:
 def _of_charge_event(event: InboxEvent, thing: dict[str, Any]) -> object | None:
     if event.event_type == "charge.refunded":
         return of_charge_refunds(thing)
-    card = _card(thing)
-    if event.event_type not in _CHARGE_EVENTS or not thing.get("payment_intent") or not card:
+    card, intent_id = _card(thing), _id(thing.get("payment_intent"))
+    if event.event_type not in _CHARGE_EVENTS or not intent_id or not card:
         return None
     return CardFacts(
-        intent_id=thing["payment_intent"],
+        intent_id=intent_id,
         payment_public_id=_payment_of(thing),
         is_paid=thing.get("status") == "succeeded",
-        charge_id=thing["id"],
+        charge_id=_id(thing),
         card_brand=card.get("brand") or "",
         card_last4=card.get("last4") or "",
     )
@@ -351,6 +352,11 @@ _KINDS: dict[str, Callable[[InboxEvent, dict[str, Any]], object | None]] = {
     "terminal.reader.action_": _of_reader_event,
     "payout.": _of_payout_event,
 }
+
+
+def is_followed(event_type: str) -> bool:
+    """Return whether events of a type can tell the ledger anything that nothing else tells it."""
+    return event_type not in SAY_NOTHING_NEW and any(event_type.startswith(prefix) for prefix in _KINDS)
 
 
 def intent_record(intent: dict[str, Any]) -> IntentRecord:

@@ -71,16 +71,16 @@ TABLE: tuple[Guard, ...] = (
         "the cart's row lock",
         f"{SCENARIOS}::test_two_tabs_ask_at_the_same_moment",
         file="web/payments/locks.py",
-        old="Cart.objects.select_for_update(no_key=True).filter(reference=reference).first()",
-        new="Cart.objects.filter(reference=reference).first()",
+        old="Cart.objects.select_for_update(no_key=True).filter(reference=reference)\n",
+        new="Cart.objects.filter(reference=reference)\n",
     ),
     Guard(
         "rows are locked in one order",
         f"{SALE}::test_cancelling_is_certain_only_when_stripe_says_so",
         file="web/payments/locks.py",
-        old="    locked_cart = Cart",
+        old="    locked_cart = _cart_of",
         new="    list(Payment.objects.select_for_update(no_key=True).filter(cart_reference=reference))\n"
-        "    locked_cart = Cart",
+        "    locked_cart = _cart_of",
     ),
     Guard(
         "a live payment is given back to every form",

@@ -18,7 +18,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, get_type_hints
 
 from django.db import DEFAULT_DB_ALIAS, connection
 from django.db.models import Model, QuerySet, Value
@@ -39,6 +39,7 @@ class _Plan(Generic[Row]):
 
     sql: str
     parameters: tuple[Any, ...]
+    kinds: dict[str, type]
     locks: bool
     model: type[Row]
     columns: slice
@@ -46,7 +47,7 @@ class _Plan(Generic[Row]):
     related: Sequence[RelatedPopulator]
     annotations: dict[str, int]
     converters: dict[int, tuple[list[Any], Any]]
-    compiler: Any
+    query: Any
 
 
 class Compiled(Generic[Row]):
@@ -67,6 +68,9 @@ class Compiled(Generic[Row]):
             raise TransactionManagementError("a row is locked within a transaction")
         if given.keys() != set(self._names):
             raise TypeError(f"parameters are {', '.join(self._names)}")
+        for name, kind in plan.kinds.items():
+            if not isinstance(given[name], kind):  # PostgreSQL would refuse it, and end the transaction
+                raise TypeError(f"{name} is {type(given[name]).__name__}, not {kind.__name__}")
         values: tuple[Any, ...] = tuple(
             given[each.name] if isinstance(each, _Parameter) else each for each in plan.parameters
         )
@@ -74,7 +78,8 @@ class Compiled(Generic[Row]):
             cursor.execute(plan.sql, values)
             rows: Any = cursor.fetchall()
         if plan.converters:
-            rows = plan.compiler.apply_converters(rows, plan.converters)
+            # A compiler of this thread's connection: one that is kept would keep the connection of a thread that ended.
+            rows = plan.query.get_compiler(DEFAULT_DB_ALIAS).apply_converters(rows, plan.converters)
         found = []
         for row in rows:
             one = plan.model.from_db(DEFAULT_DB_ALIAS, plan.names, row[plan.columns])
@@ -98,6 +103,7 @@ class Compiled(Generic[Row]):
         return _Plan(
             sql=sql,
             parameters=tuple(parameters),
+            kinds={name: kind for name, kind in get_type_hints(self._build).items() if name in self._names},
             locks=queryset.query.select_for_update,
             model=klass["model"],
             columns=slice(first, last + 1),
@@ -105,7 +111,7 @@ class Compiled(Generic[Row]):
             related=get_related_populators(klass, select, DEFAULT_DB_ALIAS),  # type: ignore[call-arg]  # stubs of Django 6
             annotations=dict(compiler.annotation_col_map or {}),
             converters=compiler.get_converters([column for column, _sql, _alias in select]),
-            compiler=compiler,
+            query=queryset.query,
         )
 
 

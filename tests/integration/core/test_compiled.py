@@ -43,7 +43,7 @@ def test_a_row_is_the_same_with_what_is_selected_beside_it(django_assert_num_que
 
 def test_parameters_must_be_those_of_the_query() -> None:
     query = compiled(_plain)
-    for given in ({}, {"codes": "x"}, {"code": "x", "more": 1}):
+    for given in ({}, {"codes": "x"}, {"code": "x", "more": 1}, {"code": 5}, {"code": None}):
         with pytest.raises(TypeError, match="code"):
             query.all(**given)
 

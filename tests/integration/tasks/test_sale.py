@@ -37,6 +37,7 @@ from web.payments.models import (
 )
 from web.payments.operations import arrivals, backlog, inbox, intent_attempts, intents, settling
 from web.payments.operations.arrivals import Arrived
+from web.payments.snapshots import SetupSnapshot
 from web.payments.states import PaymentState
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -458,6 +459,51 @@ def test_somebody_elses_intents_with_odd_metadata_stop_nobody(at_stripe: Make) -
     drain_inbox()
     assert Order.objects.get().total_minor == payment.amount_minor
     assert not InboxEvent.objects.filter(state="received").exists()
+
+
+@pytest.mark.parametrize("odd", [5, True, 1.5, {}, {"id": 7}, [], ["pi_1"]])
+def test_an_odd_reference_within_a_signed_event_stops_nobody(at_stripe: Make, odd: object) -> None:
+    """A business knows the secret that signs its own events; what it makes of them holds up no other business."""
+    at = at_stripe()
+    payment = awaiting(at)
+    at.pay(payment)
+    events = at.events()
+    charge = next(event for event in events if event["type"] == "charge.succeeded")
+    made_up = {
+        **charge,
+        "id": "evt_made_up",
+        "data": {"object": {**charge["data"]["object"], "payment_intent": odd}},
+    }
+    for event in (made_up, *events):
+        store(at, event)
+    drain_inbox()
+    assert Order.objects.get().total_minor == payment.amount_minor
+    assert not InboxEvent.objects.filter(state="received").exists()
+
+
+def test_a_reference_that_the_database_refuses_stops_nobody(
+    at_stripe: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However a search for a payment fails, the others of its batch are applied."""
+    at = at_stripe()
+    payment = awaiting(at)
+    at.pay(payment)
+
+    def find(**_: object) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1 / 0")
+
+    monkeypatch.setitem(inbox.ROADS, SetupSnapshot, inbox.Road(find, inbox.ROADS[SetupSnapshot].apply))
+    events = at.events()
+    setup = {"id": "seti_1", "object": "setup_intent", "status": "succeeded"}
+    for event in (
+        {**events[0], "id": "evt_odd", "type": "setup_intent.succeeded", "data": {"object": setup}},
+        *events,
+    ):
+        store(at, event)
+    drain_inbox()
+    assert Order.objects.get().total_minor == payment.amount_minor
+    assert list(InboxEvent.objects.filter(state="received").values_list("event_id", flat=True)) == ["evt_odd"]
 
 
 def test_one_bad_event_does_not_hold_up_the_good_ones_of_its_sale(at_stripe: Make) -> None:

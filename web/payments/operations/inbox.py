@@ -271,7 +271,10 @@ def _interpreted(events: list[InboxEvent], interpret: Interpreter) -> list[_Work
         payment = known.get((one.event.account_id, getattr(one.told, "intent_id", None)))
         if payment is None or not isinstance(one.told, IntentSnapshot | CardFacts):
             try:
-                payment = ROADS[type(one.told)].find(account_id=one.event.account_id, snapshot=one.told)
+                with (
+                    transaction.atomic()
+                ):  # one that the database refuses must not end the batch's transaction
+                    payment = ROADS[type(one.told)].find(account_id=one.event.account_id, snapshot=one.told)
             except Exception as error:  # noqa: BLE001 - an odd shape must not hold up the batch
                 one.told, payment = error, None
         if payment is not None:

@@ -136,7 +136,7 @@ def sale(business: Business, token: str) -> Sale:
     lines = lines_of(cart)
     priced = quote(cart, lines)
     payments = _payments_of.all(business=business.id, reference=cart.reference)
-    # One that is frozen has the price of its lines as they were then: a page shows both, whichever is longer.
+    # One that is frozen has the price of its lines as they were then: a page shows the pairs that there are.
     paired = list(zip(lines, priced.totals.lines, strict=False))
     return Sale(cart, paired, priced, payments)
 
