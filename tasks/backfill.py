@@ -1,4 +1,4 @@
-"""Events that no webhook brought: read from Stripe's own list into the same arrivals."""
+"""Events that no webhook brought: read from Stripe's own list into the same inbox."""
 
 from __future__ import annotations
 
