@@ -213,6 +213,8 @@ def test_scenario_21_work_due_later_is_not_held_by_the_broker(house: House) -> N
     if house.stack.urls.broker.startswith("redis"):  # RabbitMQ shows its messages only to who takes them
         broker = redis.Redis.from_url(house.stack.urls.broker)
         held: list[Any] = [message for queue in QUEUES for message in broker.lrange(queue, 0, -1)]
+        held += broker.hvals("unacked")
+        assert not broker.exists("unacked", "unacked_index")  # workers/redis_bells.py
         assert not [message for message in held if b"read_intent" in bytes(message)]  # bells name queues
         countdowns = [message for message in held if re.search(r'"eta": ?"', bytes(message).decode())]
         assert not countdowns

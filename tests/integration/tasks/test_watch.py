@@ -140,7 +140,7 @@ def without_deliveries(event: dict[str, Any]) -> dict[str, Any]:
 
 def test_a_long_pass_goes_on_where_it_was_cut_short(at: AtStripe, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tasks.backfill.PAGES", 1)
-    for _ in range(36):  # three events each
+    for _ in range(54):  # three events each, of which two are followed
         at.v1.payment_intents.create(
             {"amount": 900, "currency": "usd", "confirm": True, "payment_method": "pm_card_visa",
              "return_url": "https://shop.example/return"}
@@ -156,9 +156,9 @@ def test_a_long_pass_goes_on_where_it_was_cut_short(at: AtStripe, monkeypatch: p
     assert cursor.window_to is None
     assert cursor.through_at > began
     stored = set(InboxEvent.objects.values_list("event_id", flat=True))
-    assert len(stored) > 50
+    assert len(stored) > 100
     missing = {event["type"] for event in at.events() if event["id"] not in stored}
-    assert missing == {"payment_intent.created", "charge.updated"}, "those say nothing that others do not say"
+    assert missing <= {"payment_intent.created", "charge.updated"}, "those say nothing that others do not say"
 
 
 def test_keys_that_stripe_refuses_are_noted_and_asked_more_rarely(at: AtStripe) -> None:
