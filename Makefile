@@ -6,7 +6,7 @@ PYTHON ?= $(shell for python in python3.12 python3.11 python3; do \
 	"$$python" -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' >/dev/null 2>&1 \
 	&& echo "$$python" && exit; done; echo python3)
 IN = .venv/bin
-SOURCES = web tasks workers sandbox stack bench tests manage.py
+SOURCES = web tasks workers sandbox stack bench tests docs/examples manage.py
 # The type checker loads Django's settings, which refuse to load without these; it connects to nothing.
 SETTINGS = SECRET_KEY=none FIELD_ENCRYPTION_KEYS=none DATABASE_URL=postgres://none/none REDIS_URL=redis://none/0
 UV = $(shell command -v uv || echo .paydesk/uv/bin/uv)

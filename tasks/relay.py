@@ -21,14 +21,15 @@ from django.utils import timezone
 
 from tasks import limits
 from tasks.handlers import HANDLERS
+from tasks.reader_looks import LOOKS_AT_ONCE, look_at_readers
 from tasks.tally import tally
-from tasks.terminal import LOOKS_AT_ONCE, look_at_readers
 from tasks.webhooks import drain_inbox
 from web.core import faultpoints, metrics, tracing
 from web.payments import jobs
 from web.payments.bell import DRAIN_TASK, bell
 from web.payments.jobs import LEDGER_QUEUES, Lease, LeaseLost, Queue, TryAgain
-from web.payments.operations import backlog, inbox, lane, pulses
+from web.payments.operations import backlog, inbox, pulses
+from web.payments.operations import reader_looks as looks
 
 # Then a bell is rung anew and waits its turn among those of the other queues: a flood in one queue keeps the
 # threads from another for no longer, and a worker that shall stop never has to wait longer.
@@ -279,7 +280,7 @@ def tick(**_: object) -> None:
     queues = set(backlog.due_queues(now=now))
     if inbox.has_due(now=now):
         queues.add(Queue.WEBHOOKS)
-    if lane.has_due_looks(now=now):
+    if looks.has_due_looks(now=now):
         queues.add(Queue.TERMINAL)
     for queue in queues - backlog.paused_queues():
         bell.ring(queue)

@@ -1,4 +1,4 @@
-"""Payments on card readers: shown when their turn comes, looked at while no event comes, taken off when asked.
+"""Payments on card readers: shown when their turn comes, taken off when asked. Looks at them are in reader_looks.py.
 
 Every function is safe to run twice and at once, and to die on any line: what is committed says where to go on.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import datetime
 import enum
-from collections.abc import Mapping
 
 import structlog
 from celery import shared_task
@@ -17,12 +16,13 @@ from tasks import intents, reader_refunds
 from tasks.gateway import intents as intent_gateway
 from tasks.gateway import readers as gateway
 from tasks.gateway.stripe_api import StripeRefused
+from tasks.reader_looks import read_reader
 from web.payments.jobs import Lease, TryAgain
-from web.payments.models import Payment, Reader, ReaderAction, StripeAccount
+from web.payments.models import Payment, ReaderAction, StripeAccount
 from web.payments.money import Money
 from web.payments.operations import lane, reader_attempts, readers, terminal
-from web.payments.snapshots import Answer, IntentSnapshot, ReaderSnapshot, RefundSnapshot, Verdict
-from web.payments.states import ActionState, PaymentState
+from web.payments.snapshots import Answer, ReaderSnapshot, Verdict
+from web.payments.states import PaymentState
 
 LIST_ABOVE = 10  # active readers of an account: from there on one listing is cheaper than a read for each
 LOOKS_AT_ONCE = 4  # reads of one claim, one after the other: others help with the rest
@@ -87,113 +87,6 @@ def _parameters(action: ReaderAction, payment: Payment) -> dict[str, object]:
     }
 
 
-# --- looking -------------------------------------------------------------------------------------------
-
-
-def look_at_readers() -> int:
-    """Look at some of the readers that have been silent for too long, of one account; return how many."""
-    claimed = lane.claim_looks(
-        few=LOOKS_AT_ONCE, many=LISTED_AT_ONCE, list_above=LIST_ABOVE, now=timezone.now()
-    )
-    if claimed is None or not claimed.fences:
-        return 0
-    rows = ReaderAction.objects.filter(id__in=claimed.fences).select_related("reader", "payment", "refund")
-    # One that has moved since it was claimed has plans of its own.
-    actions = [action for action in rows if action.fence == claimed.fences[action.id]]
-    account = StripeAccount.objects.get(id=claimed.account_id)
-    listed = _listed(account, actions) if claimed.by_listing else None
-    if claimed.by_listing and listed is None:
-        _put_off(actions)  # hundreds of reads one after the other would only take longer to fail
-        return len(claimed.fences)
-    quiet = []
-    for action in actions:
-        try:
-            is_quiet = _look(account, action, listed)
-        except Exception:  # the others' customers must not wait for what is wrong with this one
-            log.exception("reader.look_failed", action=action.id)
-            _put_off([action])
-            continue
-        if is_quiet:
-            quiet.append(action)
-    lane.look_later(quiet, now=timezone.now())
-    return len(claimed.fences)
-
-
-def _put_off(actions: list[ReaderAction]) -> None:
-    """Look at these again a little later; the sale of one whose time is over is given up."""
-    now = timezone.now()
-    late = [action for action in actions if action.deadline_at is not None and now >= action.deadline_at]
-    lane.look_later([action for action in actions if action not in late], now=now)
-    for action in late:
-        try:
-            reader_attempts.put_off_look(action_id=action.id, fence=action.fence, now=now)
-        except Exception:  # looked at again when the lease of this look runs out
-            log.exception("reader.look_not_put_off", action=action.id)
-
-
-def _listed(account: StripeAccount, actions: list[ReaderAction]) -> Mapping[str, ReaderSnapshot] | None:
-    """Return the readers of these actions; None where they could not be listed."""
-    wanted = {str(action.reader.stripe_reader_id) for action in actions}
-    try:
-        return gateway.list_readers(account, wanted=wanted)
-    except (TryAgain, StripeRefused) as error:
-        log.info("readers.not_listed", reason=str(error))
-        return None
-
-
-def _look(account: StripeAccount, action: ReaderAction, listed: Mapping[str, ReaderSnapshot] | None) -> bool:
-    """Look at an action: its reader, and after that its intent or refund where the reader's word is not enough.
-
-    Return whether there is nothing new: it is on the reader, nobody has paid yet, and there is time.
-    """
-    assert action.reader.stripe_reader_id is not None
-    reader: ReaderSnapshot | None
-    intent: IntentSnapshot | None = None
-    refunds: list[RefundSnapshot] | None = None
-    is_late = action.deadline_at is not None and timezone.now() >= action.deadline_at
-    try:
-        if listed is None:
-            reader = _read(account, action.reader.stripe_reader_id)
-        else:
-            reader = listed.get(action.reader.stripe_reader_id)
-        if reader is not None and _is_stale(action.reader, reader):
-            reader_attempts.note_reader(reader_id=action.reader_id, snapshot=reader, now=timezone.now())
-        wants_more = is_late or reader_attempts.needs_more(action, reader)
-        if not wants_more and action.state == ActionState.WAITING:
-            return True
-        if wants_more and action.refund_id is not None:
-            refunds = reader_refunds.listed(account, action.payment)
-        elif wants_more and action.payment.intent_id is not None:
-            intent = intent_gateway.read_intent(account, intent_id=action.payment.intent_id)
-    except (TryAgain, StripeRefused) as error:
-        log.info("reader.not_looked_at", action=action.id, reason=str(error))
-        reader_attempts.put_off_look(action_id=action.id, fence=action.fence, now=timezone.now())
-        return False
-    if action.refund_id is not None:
-        reader_refunds.looked(action, reader, refunds)
-        return False
-    reader_attempts.conclude_look(
-        action_id=action.id, fence=action.fence, reader=reader, intent=intent, now=timezone.now()
-    )
-    return False
-
-
-def _is_stale(row: Reader, seen: ReaderSnapshot) -> bool:
-    """Say whether what people see of a reader is worth a write: it came or went, or was not looked at of late."""
-    is_old = row.read_at is None or timezone.now() - row.read_at > SEEN_EVERY
-    return is_old or row.is_online != seen.is_online
-
-
-def _read(account: StripeAccount, stripe_reader_id: str) -> ReaderSnapshot:
-    """Read a reader; one that is not there any more shows nothing of ours."""
-    try:
-        return gateway.read_reader(account, reader_id=stripe_reader_id)
-    except StripeRefused as refusal:
-        if refusal.http_status == 404:
-            return ReaderSnapshot(stripe_reader_id)
-        raise
-
-
 # --- taking a payment off --------------------------------------------------------------------------------
 
 
@@ -254,7 +147,7 @@ def _take_off(account: StripeAccount, action: ReaderAction, lease: Lease) -> _Of
     stripe_reader_id = action.reader.stripe_reader_id
     assert stripe_reader_id is not None
     try:
-        reader = _read(account, stripe_reader_id)
+        reader = read_reader(account, stripe_reader_id)
     except (TryAgain, StripeRefused):
         return _Off.NOT_CERTAIN
     if not reader.is_busy or not reader_attempts.is_shown(action, reader):

@@ -257,11 +257,11 @@ def action(action_id: int) -> ReaderAction:
 
 
 def due_actions(*, account_id: int, limit: int, now: datetime.datetime) -> list[ReaderAction]:
-    """Lock the places of an account that are to be looked at now and that nobody else holds."""
+    """Lock the places of an account that are to be looked at now and that nobody else holds: what a claim changes."""
     due = ReaderAction.objects.select_for_update(skip_locked=True, no_key=True).filter(
         reader__account_id=account_id, next_poll_at__lte=now
     )
-    return list(due.order_by("next_poll_at", "id")[:limit])
+    return list(due.only("polls", "fence", "next_poll_at").order_by("next_poll_at", "id")[:limit])
 
 
 def attempt(attempt_id: int) -> Attempt:

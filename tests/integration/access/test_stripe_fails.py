@@ -20,7 +20,7 @@ from redis import Redis
 
 from tasks import relay
 from tasks.gateway import stripe_api
-from tasks.terminal import look_at_readers
+from tasks.reader_looks import look_at_readers
 from tests.contract.conftest import eventually
 from tests.factories import ProfileFactory, StaffFactory
 from tests.giving_back import ask

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from stack.reader import Reader as AtReader
 from tasks import relay
-from tasks.terminal import look_at_readers
+from tasks.reader_looks import look_at_readers
 from tasks.webhooks import drain_inbox
 from tests.factories import StaffFactory
 from tests.integration.conftest import AtStripe

@@ -12,8 +12,7 @@ import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
-from tasks import relay, snapshots
-from tasks import terminal as looks
+from tasks import reader_looks, relay, snapshots
 from tasks.gateway import intents as intent_gateway
 from tasks.gateway import readers as gateway
 from tests.contract.conftest import eventually
@@ -33,6 +32,7 @@ from web.payments.models import (
     ReaderAction,
 )
 from web.payments.operations import intents, lane, reader_attempts, settling, terminal
+from web.payments.operations import reader_looks as looks
 from web.payments.operations.payments import FormReused
 from web.payments.snapshots import Answer, IntentSnapshot, ReaderSnapshot, Verdict
 
@@ -440,6 +440,29 @@ def test_many_readers_are_looked_at_by_listing_them(desk: Desk) -> None:
     assert state_of(actions[3]) == ("succeeded", "succeeded")
 
 
+def test_of_a_listing_with_much_news_one_claim_takes_a_few(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The quiet readers are planned first, and what is more than a claim looks at closer is due at once."""
+    monkeypatch.setattr(reader_looks, "LIST_ABOVE", 2)
+    monkeypatch.setattr(reader_looks, "NEWS_AT_ONCE", 2)
+    shown = [(desk.start(row), hand) for row, hand in [desk.reader() for _ in range(5)]]
+    work()
+    for _action, hand in shown[:3]:
+        hand.tap()
+    now = timezone.now()
+    assert look() == 5
+    states = [state_of(action)[0] for action, _hand in shown]
+    assert sorted(states) == ["succeeded", "succeeded", "waiting", "waiting", "waiting"]
+    due = list(ReaderAction.objects.filter(state="waiting").order_by("next_poll_at"))
+    assert due[0].id in {action.id for action, _hand in shown[:3]}  # the third who paid
+    assert [action.next_poll_at is not None and action.next_poll_at > now + looks.A_ROUND for action in due] == [
+        False, True, True,
+    ]  # fmt: skip
+    reader_looks.look_at_readers()
+    assert [state_of(action)[0] for action, _hand in shown].count("succeeded") == 3
+
+
 def test_a_declined_card_that_nobody_comes_back_to_is_given_up_after_a_day(desk: Desk) -> None:
     reader, hand = desk.reader()
     action = desk.start(reader)
@@ -465,7 +488,7 @@ def test_planning_the_next_looks_never_waits_with_others_in_hand(desk: Desk) -> 
     before = timezone.now()
 
     def plan() -> None:
-        lane.look_later(list(ReaderAction.objects.filter(id__in=ids).order_by("id")), now=timezone.now())
+        looks.look_later(list(ReaderAction.objects.filter(id__in=ids).order_by("id")), now=timezone.now())
         connection.close()
 
     planner = threading.Thread(target=plan)
@@ -730,7 +753,7 @@ def test_an_old_outcome_on_the_reader_is_not_the_new_showing(desk: Desk) -> None
 def test_a_listing_that_fails_is_not_made_up_for_by_reads(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(looks, "LIST_ABOVE", 0)
+    monkeypatch.setattr(reader_looks, "LIST_ABOVE", 0)
     reader, _hand = desk.reader()
     action = desk.shown(reader)
     late_reader, _late_hand = desk.reader()

@@ -16,6 +16,7 @@ from web.payments.jobs import Lease
 from web.payments.locks import Sale
 from web.payments.models import Attempt, Operation, Payment, Reader, ReaderAction, Refund
 from web.payments.operations import attempts, lane
+from web.payments.operations import reader_looks as looks
 from web.payments.operations.payments import move
 from web.payments.operations.settling import apply
 from web.payments.snapshots import Answer, IntentSnapshot, ReaderSnapshot, Verdict
@@ -105,7 +106,7 @@ def note_showing(
         lane.move(
             action, ActionState.CHECKING, now=now, actor=history.WORKER, data={"code": answer.error_code}
         )
-        lane.ring()
+        looks.ring()
     return verdict
 
 
@@ -113,7 +114,7 @@ def note_shown(action: ReaderAction, *, now: datetime.datetime) -> None:
     """It is certain that the reader has a locked action: it is looked at from now on."""
     action.shown_at = action.shown_at or now
     action.failure_code, action.polls = "", 0
-    action.next_poll_at = now + lane.next_look(action)
+    action.next_poll_at = now + looks.next_look(action)
     lane.move(action, ActionState.WAITING, now=now, actor=history.WORKER)
 
 
@@ -215,7 +216,7 @@ def still_on_it(action: ReaderAction, *, now: datetime.datetime) -> None:
 
 def look_again(action: ReaderAction, *, now: datetime.datetime) -> None:
     """Plan the next look at a locked action."""
-    action.next_poll_at = now + lane.next_look(action)
+    action.next_poll_at = now + looks.next_look(action)
     action.save(update_fields=["next_poll_at"])
 
 
@@ -225,7 +226,7 @@ def not_on_it(action: ReaderAction, reader: ReaderSnapshot, *, now: datetime.dat
     Return why it has to end; "" where it goes on.
     """
     if action.state != ActionState.CHECKING:
-        action.next_poll_at = now + lane.next_look(action)
+        action.next_poll_at = now + looks.next_look(action)
         lane.move(action, ActionState.CHECKING, now=now, actor=history.STRIPE)
     elif action.shown_at is not None:
         return lane.REPLACED if reader.is_busy else lane.DROPPED
@@ -380,7 +381,7 @@ def hear(*, account_id: int, snapshot: ReaderSnapshot, now: datetime.datetime) -
         refund = Refund.objects.get(payment=payment, public_id=snapshot.refund_public_id)
         action = locks.unfinished_action_of(refund.id)
     if action is not None and not snapshot.is_busy:
-        lane.look_soon(action, now=now)
+        looks.look_soon(action, now=now)
     return payment
 
 
