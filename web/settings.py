@@ -27,6 +27,7 @@ if FAULT_DIR and not PAYDESK_LOCAL:
 
 # --- servers ----------------------------------------------------------------------------------------
 DATABASES: dict[str, dict[str, Any]] = {"default": env.db_url("DATABASE_URL")}
+DATABASES["default"]["ENGINE"] = "web.core.postgresql"
 DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 DATABASES["default"]["DISABLE_SERVER_SIDE_CURSORS"] = True  # PgBouncer in transaction mode has none
 _database_options = DATABASES["default"].setdefault("OPTIONS", {})

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import orjson
@@ -22,10 +22,14 @@ from web.payments.models import StripeAccount, WebhookSecret
 from web.payments.operations import arrivals
 from web.payments.operations.arrivals import Arrived, BadEvent
 from web.webhooks.signature import BadSignature, verify
-from web.webhooks.together import together
+from web.webhooks.together import Together
 
 LARGEST_BODY = 1_048_576  # bytes; Stripe's events stay far below
 _SECRETS_SECONDS = 5  # how long a process trusts its copy of the secrets (a replaced one lives 24 h anyway)
+
+# How each is counted, and what the log says.
+_STORED = metrics.WEBHOOKS.labels("stored"), "webhooks.stored"
+_REPEATED = metrics.WEBHOOKS.labels("repeated"), "webhooks.repeated"
 
 log = structlog.get_logger(__name__)
 
@@ -43,7 +47,9 @@ STORED = Answer("200 OK", b"ok")
 NOT_STORED = Answer("500 Internal Server Error", b"not stored: send it again")
 
 
-def receive(token: uuid.UUID, *, length: str, read: Callable[[int], bytes], signature: str) -> Answer:
+def receive(
+    token: uuid.UUID, *, length: str, read: Callable[[int], bytes], signature: str, request_id: str
+) -> Answer:
     """Take one event for the business whose address has the token.
 
     `length` and `signature` are headers, `read` reads so many bytes of the body at most. What the database refuses is
@@ -53,17 +59,31 @@ def receive(token: uuid.UUID, *, length: str, read: Callable[[int], bytes], sign
         body = _body(length, read)
         secrets = _secrets(token, int(time.monotonic() // _SECRETS_SECONDS))
         account_id = verify(body, signature, secrets)
-        event = _event(body)
+        event = _event(body, request_id)
     except BadSignature:
         return _refused("bad_signature", "No active secret of this address signed this body just now.")
     except BadEvent as error:
         return _refused("bad_event", str(error))
-    is_new = together.store(account_id=account_id, event=event)
-    metrics.WEBHOOKS.labels("stored" if is_new else "repeated").inc()
-    log.info(
-        "webhook.stored" if is_new else "webhook.repeated", event_id=event.event_id, type=event.event_type
-    )
+    together.store(account_id=account_id, event=event)
     return STORED
+
+
+def _store(letters: Sequence[tuple[int, Arrived]]) -> list[bool]:
+    """Store events that came together, and say so once: a line of the log costs a fifth of what an event does."""
+    found = arrivals.store_all(letters, now=timezone.now())
+    for (outcome, says), is_new in ((_STORED, True), (_REPEATED, False)):
+        events = [
+            {"event_id": event.event_id, "type": event.event_type, "request_id": event.request_id}
+            for (_account, event), was_new in zip(letters, found, strict=True)
+            if was_new is is_new
+        ]
+        if events:
+            outcome.inc(len(events))
+            log.info(says, events=events)
+    return found
+
+
+together = Together(_store)
 
 
 def _refused(code: str, message: str) -> Answer:
@@ -100,9 +120,9 @@ def _secrets(token: uuid.UUID, _period: int) -> tuple[tuple[int, str], ...]:
     return tuple((row.account_id, unseal(row.secret_sealed)) for row in rows)
 
 
-def _event(body: bytes) -> Arrived:
+def _event(body: bytes, request_id: str) -> Arrived:
     try:
         data = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise BadEvent("The body is not JSON.") from error
-    return arrivals.arrived(data)
+    return arrivals.arrived(data, request_id=request_id)

@@ -11,9 +11,7 @@ import threading
 from collections.abc import Callable, Sequence
 
 from django.db import DatabaseError, DataError, IntegrityError
-from django.utils import timezone
 
-from web.payments.operations import arrivals
 from web.payments.operations.arrivals import Arrived
 
 LONGEST_WAIT_SECONDS = 20.0  # for one that hangs: no other business's events, and no page, shall hang with it
@@ -103,6 +101,3 @@ class Together:
         else:
             for letter, is_new in zip(batch, found, strict=True):
                 letter.is_new = is_new
-
-
-together = Together(lambda letters: arrivals.store_all(letters, now=timezone.now()))

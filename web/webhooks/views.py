@@ -22,5 +22,6 @@ def stripe_webhook(request: HttpRequest, token: uuid.UUID) -> HttpResponse:
         length=request.headers.get("Content-Length", ""),
         read=request.read,
         signature=request.headers.get("Stripe-Signature", ""),
+        request_id=request.request_id,  # type: ignore[attr-defined]
     )
     return HttpResponse(answer.body, status=int(answer.status[:3]), content_type=answer.content_type)

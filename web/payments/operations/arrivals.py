@@ -22,20 +22,24 @@ _OLDEST_EVENT = datetime.datetime(2011, 1, 1, tzinfo=datetime.UTC)  # Stripe's f
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
-    """A verified event, ready to be stored. `payload_json` is the event without client secrets."""
+    """A verified event, ready to be stored. `payload_json` is the event without client secrets.
+
+    `request_id` is that of the request that brought it, for the logs; "" where a list did.
+    """
 
     event_id: str
     event_type: str
     object_id: str
     occurred_at: datetime.datetime
     payload_json: str
+    request_id: str = ""
 
 
 class BadEvent(Exception):
     """This is not an event of Stripe's. Its text is our own words and safe to log and to answer."""
 
 
-def arrived(data: object) -> Arrived:
+def arrived(data: object, *, request_id: str = "") -> Arrived:
     """Make what is stored of an event, as a webhook brings it or a list shows it; raise BadEvent.
 
     Both ways end here, so that both store the same: everything but the client secrets.
@@ -61,6 +65,7 @@ def arrived(data: object) -> Arrived:
         object_id=_short(thing, "id", 64) if "id" in thing else "",
         occurred_at=occurred_at,
         payload_json=text,
+        request_id=request_id,
     )
 
 
