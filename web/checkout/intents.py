@@ -120,7 +120,7 @@ def viewer_of(request: TenantRequest, *, cart_token: str = "") -> Viewer:
 def status_of(found: Followed, *, now: datetime.datetime) -> dict[str, object]:
     """Describe a payment to the page that follows it."""
     payment, order = found.payment, found.order
-    words = words_for(payment, is_payer=found.is_payer)
+    words = words_for(payment, is_payer=found.is_payer, is_stripe_silent=found.is_stripe_silent)
     described: dict[str, object] = {
         "payment": str(payment.public_id),
         "state": payment.state,

@@ -127,8 +127,11 @@ _DECLINES: dict[str, Words] = {
 _DECLINED = Words(_("Your bank declined the card."), _TRY_ANOTHER, False)
 
 
-def words_for(payment: Payment, *, is_payer: bool = True) -> Words:
-    """Say what the payment's state means to its payer, or to somebody on another device."""
+def words_for(payment: Payment, *, is_payer: bool = True, is_stripe_silent: bool | None = None) -> Words:
+    """Say what the payment's state means to its payer, or to somebody on another device.
+
+    `is_stripe_silent`: of the payment's account; None where the account is to be asked.
+    """
     if payment.state == PaymentState.DECLINED and is_payer:
         return decline(payment.decline_code or payment.failure_code)
     if not is_payer and payment.state in (
@@ -137,9 +140,11 @@ def words_for(payment: Payment, *, is_payer: bool = True) -> Words:
         PaymentState.DECLINED,
     ):
         return _ELSEWHERE
-    account = payment.account
-    if account is not None and account.silent_since is not None and payment.state in _STRIPE_IS_SILENT:
-        return _STRIPE_IS_SILENT[payment.state]
+    if payment.state in _STRIPE_IS_SILENT:
+        if is_stripe_silent is None:
+            is_stripe_silent = payment.account is not None and payment.account.silent_since is not None
+        if is_stripe_silent:
+            return _STRIPE_IS_SILENT[payment.state]
     return _STATES[payment.state]
 
 

@@ -25,6 +25,8 @@ from django.db.models import Model, QuerySet, Value
 from django.db.models.query import RelatedPopulator, get_related_populators
 from django.db.transaction import TransactionManagementError
 
+LARGEST_INTEGER = 2**63 - 1
+
 Row = TypeVar("Row", bound=Model)
 
 
@@ -69,8 +71,11 @@ class Compiled(Generic[Row]):
         if given.keys() != set(self._names):
             raise TypeError(f"parameters are {', '.join(self._names)}")
         for name, kind in plan.kinds.items():
-            if not isinstance(given[name], kind):  # PostgreSQL would refuse it, and end the transaction
-                raise TypeError(f"{name} is {type(given[name]).__name__}, not {kind.__name__}")
+            value = given[name]
+            if not isinstance(value, kind):  # PostgreSQL would refuse it, and end the transaction
+                raise TypeError(f"{name} is {type(value).__name__}, not {kind.__name__}")
+            if isinstance(value, int) and not -LARGEST_INTEGER <= value <= LARGEST_INTEGER:
+                return []  # no column holds such a number, and PostgreSQL would not compare it either
         values: tuple[Any, ...] = tuple(
             given[each.name] if isinstance(each, _Parameter) else each for each in plan.parameters
         )

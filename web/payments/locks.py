@@ -135,12 +135,28 @@ def cart(*, business_id: int, token: str) -> Cart | None:
 
 @compiled
 def _cart_at(business_id: int, token: str) -> QuerySet[Cart]:
-    return Cart.objects.select_for_update(no_key=True).filter(business_id=business_id, token=token)
+    return _carts().filter(business_id=business_id, token=token)
 
 
 @compiled
 def _cart_of(reference: uuid.UUID) -> QuerySet[Cart]:
-    return Cart.objects.select_for_update(no_key=True).filter(reference=reference)
+    return _carts().filter(reference=reference)
+
+
+def _carts() -> QuerySet[Cart]:
+    """Lock carts, and read where they are: what one costs depends on its location's taxes."""
+    return Cart.objects.select_for_update(no_key=True, of=("self",)).select_related("location")
+
+
+@compiled
+def _reference_at(business_id: int, token: str) -> QuerySet[Cart]:
+    return Cart.objects.filter(business_id=business_id, token=token).only("reference")
+
+
+def reference_of(*, business_id: int, token: str) -> uuid.UUID | None:
+    """Return which sale a cart's secret address belongs to, to lock that; nothing is locked here."""
+    cart = _reference_at.first(business_id=business_id, token=token)
+    return None if cart is None else cart.reference
 
 
 @compiled

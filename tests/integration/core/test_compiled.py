@@ -57,3 +57,15 @@ def test_a_query_that_locks_is_asked_within_a_transaction() -> None:
             query.first(code="A1")
         with transaction.atomic():
             assert query.first(code="A1") == item
+
+
+def _by_id(number: int) -> QuerySet[Item]:
+    return Item.objects.filter(id=number)
+
+
+def test_a_number_that_no_column_holds_finds_nothing() -> None:
+    item = ItemFactory.create()
+    query = compiled(_by_id)
+    for nothing in (2**63, -(2**63) - 1, 10**400):
+        assert query.first(number=nothing) is None
+    assert query.first(number=item.id) == item  # the transaction lives

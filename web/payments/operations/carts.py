@@ -9,15 +9,17 @@ from decimal import Decimal
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
+from web.core.compiled import compiled
 from web.core.models import CREDIT_TYPES, Business, Item, Location, Profile
 from web.payments import history, locks
 from web.payments.errors import Kind, Refusal
 from web.payments.models import LARGEST_QUANTITY, Cart, CartLine, PaymentSettings, ProfilePaymentData
 from web.payments.money import Money, MoneyError, UnsupportedCurrency, exponent, largest_charge
-from web.payments.queries.quotes import quote
+from web.payments.queries.quotes import lines_of, quote
 from web.payments.states import CartState
 
 LARGEST_TIP_PERCENT = 100
@@ -156,15 +158,20 @@ def put_in(
         )
     elif cart.state != CartState.OPEN:
         raise CartFrozen
-    line = cart.lines.filter(item_id=item_id).first()
+    line = _line_of.first(cart=cart.id, item=item_id)
     there = line.quantity if line else 0
-    return set_quantity(
-        business=business,
-        token=cart.token,
-        item_id=item_id,
-        quantity=there + quantity,
-        over_the_counter=over_the_counter,
-    )
+    _set_line(cart, line, item_id=item_id, quantity=there + quantity, over_the_counter=over_the_counter)
+    return cart
+
+
+@compiled
+def _line_of(cart: int, item: int) -> QuerySet[CartLine]:
+    return CartLine.objects.filter(cart=cart, item=item)
+
+
+@compiled
+def _item_of(business: int, item: int, currency: str) -> QuerySet[Item]:
+    return Item.objects.filter(id=item, business=business, is_active=True, currency=currency)
 
 
 @transaction.atomic
@@ -208,36 +215,45 @@ def set_quantity(
     What is not sold online is put in by staff only: from a customer, more of it is refused as ItemNotSold.
     """
     cart = _locked_open(business, token)
+    line = _line_of.first(cart=cart.id, item=item_id)
+    _set_line(cart, line, item_id=item_id, quantity=quantity, over_the_counter=over_the_counter)
+    return cart
+
+
+def _set_line(
+    cart: Cart, line: CartLine | None, *, item_id: int, quantity: int, over_the_counter: bool
+) -> None:
+    """Set how many of an item are in an open cart. Whoever holds its lock is alone with its lines."""
     if not 0 <= quantity <= LARGEST_QUANTITY:
         raise BadQuantity
     if quantity == 0:
-        cart.lines.filter(item_id=item_id).delete()
-        return cart
-    item = Item.objects.filter(id=item_id, business=business, is_active=True, currency=cart.currency).first()
+        if line is not None:
+            line.delete()
+        return
+    item = _item_of.first(business=cart.business_id, item=item_id, currency=cart.currency)
     if item is None or (item.location_id is not None and item.location_id != cart.location_id):
         raise ItemNotSold
-    line = cart.lines.filter(item=item).first()
     if not (over_the_counter or item.sold_online) and quantity > (line.quantity if line else 0):
         raise ItemNotSold
-    CartLine.objects.update_or_create(
-        cart=cart,
-        item=item,
-        defaults={"quantity": quantity},
-        create_defaults={
-            "quantity": quantity,
-            "item_type": item.item_type,
-            "description": item.name,
-            "unit_price_minor": item.price_minor,
-            "gives_minor": item.gives_minor,
-            "gives_credits": item.gives_credits,
-            "gives_days": item.gives_days,
-            "credit_price": item.credit_price if item.item_type in CREDIT_TYPES else 0,
-        },
-    )
-    if cart.lines.count() > LARGEST_CART_LINES:
+    if line is not None:
+        line.quantity = quantity
+        line.save(update_fields=["quantity"])
+    else:
+        CartLine.objects.create(
+            cart=cart,
+            item=item,
+            quantity=quantity,
+            item_type=item.item_type,
+            description=item.name,
+            unit_price_minor=item.price_minor,
+            gives_minor=item.gives_minor,
+            gives_credits=item.gives_credits,
+            gives_days=item.gives_days,
+            credit_price=item.credit_price if item.item_type in CREDIT_TYPES else 0,
+        )
+    lines = lines_of(cart)
+    if len(lines) > LARGEST_CART_LINES or quote(cart, lines).totals.total > largest_charge(cart.currency):
         raise CartTooLarge
-    _refuse_too_large(cart)
-    return cart
 
 
 @transaction.atomic

@@ -81,9 +81,7 @@ def choose(
     """
     if customer is not None and (customer.business_id != business.id or customer.is_staff):
         raise CustomerNotFound
-    reference = (
-        Cart.objects.filter(business=business, token=token).values_list("reference", flat=True).first()
-    )
+    reference = locks.reference_of(business_id=business.id, token=token)
     sale = None if reference is None else locks.sale(reference)
     if sale is None or sale.cart is None:
         order = Order.objects.filter(business=business, token=token).first()

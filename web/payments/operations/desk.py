@@ -112,9 +112,7 @@ def take(
     )
     if repeated is not None and repeated.order is not None and repeated.order.token == token:
         return Taken(repeated, repeated.order, Money.zero(repeated.currency))
-    reference = (
-        Cart.objects.filter(business=business, token=token).values_list("reference", flat=True).first()
-    )
+    reference = locks.reference_of(business_id=business.id, token=token)
     sale = None if reference is None else locks.sale(reference)
     cart = None if sale is None else sale.cart
     if sale is None or cart is None:

@@ -170,14 +170,12 @@ def request(
     What the cart shall use of its customer's balance and credits is set aside first, where the payer may do so.
     The same form again, and any form while a payment of this cart is live, gets that payment back.
     """
-    reference = (
-        Cart.objects.filter(business=business, token=token).values_list("reference", flat=True).first()
-    )
+    reference = locks.reference_of(business_id=business.id, token=token)
     sale = None if reference is None else locks.sale(reference)
     if sale is None or sale.cart is None:
         raise no_cart(business, token)
     cart = sale.cart
-    repeated = Payment.objects.filter(business=business, form_token=form_token).first()
+    repeated = _payment_of_form.first(business=business.id, form_token=form_token)
     if repeated is not None and repeated.cart_reference != cart.reference:
         raise FormReused
     live = next((payment for payment in sale.live if payment.method == Method.ONLINE), None)
@@ -211,12 +209,17 @@ def request(
     return Requested(payment, is_new=True)
 
 
+@compiled
+def _payment_of_form(business: int, form_token: str) -> QuerySet[Payment]:
+    return Payment.objects.filter(business=business, form_token=form_token)
+
+
 def requested(
     cart: Cart, account: StripeAccount, due: Money, *, method: Method, form_token: str, now: datetime.datetime
 ) -> Payment:
     """Return a payment of `due` that a worker shall ask Stripe for; `commit` stores it."""
     return Payment(
-        business=cart.business,
+        business_id=cart.business_id,
         account=account,
         cart_reference=cart.reference,
         customer_id=cart.customer_id,

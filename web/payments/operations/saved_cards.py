@@ -16,7 +16,7 @@ from web.core.models import Business, Item, Location, Profile
 from web.payments import history, locks
 from web.payments.errors import Kind, Refusal
 from web.payments.jobs import CHARGE_CARD, Lease, enqueue_for_payment
-from web.payments.models import Attempt, Card, Cart, Method, Operation, Payment, PaymentSettings
+from web.payments.models import Attempt, Card, Method, Operation, Payment, PaymentSettings
 from web.payments.operations import attempts, carts
 from web.payments.operations.cards import CardNotFound, offered
 from web.payments.operations.intents import (
@@ -77,9 +77,7 @@ def charge(
     The same form again gets the payment that it made.
     """
     offered(business)
-    reference = (
-        Cart.objects.filter(business=business, token=token).values_list("reference", flat=True).first()
-    )
+    reference = locks.reference_of(business_id=business.id, token=token)
     sale = None if reference is None else locks.sale(reference)
     repeated = Payment.objects.filter(business=business, form_token=form_token).first()
     if repeated is not None and (sale is None or repeated.cart_reference == sale.reference):

@@ -111,9 +111,7 @@ def use(
     repeated = (
         Payment.objects.filter(business=business, form_token=form_token).select_related("order").first()
     )
-    reference = (
-        Cart.objects.filter(business=business, token=token).values_list("reference", flat=True).first()
-    )
+    reference = locks.reference_of(business_id=business.id, token=token)
     sale = None if reference is None else locks.sale(reference)
     cart = None if sale is None else sale.cart
     if sale is None or cart is None:

@@ -21,7 +21,6 @@ from web.payments.jobs import CAPTURE_INTENT, NOBODY_WAITS, PERSON_WAITS, enqueu
 from web.payments.locks import Sale
 from web.payments.models import (
     Attempt,
-    Cart,
     Job,
     Method,
     Operation,
@@ -121,9 +120,7 @@ def start(
     The same form again, and any form while this cart is at a reader, gets that place back. A payment that was
     declined or not paid in time is shown again, on this reader: the same payment, the same intent.
     """
-    reference = (
-        Cart.objects.filter(business=business, token=token).values_list("reference", flat=True).first()
-    )
+    reference = locks.reference_of(business_id=business.id, token=token)
     sale = None if reference is None else locks.sale(reference)
     repeated = (
         ReaderAction.objects.filter(business=business, form_token=form_token)

@@ -34,6 +34,7 @@ class Followed:
     order: Order | None
     is_payer: bool
     account_key: str = ""  # publishable
+    is_stripe_silent: bool | None = None  # None: nobody asked
 
     @property
     def client_secret(self) -> str:
@@ -48,12 +49,12 @@ class Followed:
 @compiled
 def _payment_of(business: int, public_id: uuid.UUID) -> QuerySet[Payment]:
     asked = Payment.objects.filter(business=business, public_id=public_id)
-    return asked.annotate(account_key=F("account__publishable_key"))
+    return asked.annotate(account_key=F("account__publishable_key"), silent_since=F("account__silent_since"))
 
 
 def payment(*, business: Business, public_id: uuid.UUID, viewer: Viewer) -> Followed:
     """Return a payment to its payer, to staff, or to who holds the link of its cart; else PaymentNotFound."""
-    # The most asked of all: no order is looked for before there can be one, and an account's one column is enough.
+    # The most asked of all: no order is looked for before there can be one, and an account's two columns are enough.
     found = _payment_of.first(business=business.id, public_id=public_id)
     if found is None:
         raise PaymentNotFound
@@ -66,7 +67,7 @@ def payment(*, business: Business, public_id: uuid.UUID, viewer: Viewer) -> Foll
         else None
     )
     key: str | None = found.account_key  # type: ignore[attr-defined]  # annotated above
-    return Followed(found, order, may_pay, key or "")
+    return Followed(found, order, may_pay, key or "", found.silent_since is not None)  # type: ignore[attr-defined]
 
 
 def is_payer(found: Payment, viewer: Viewer) -> bool:

@@ -168,10 +168,29 @@ def locations(business: Business) -> list[Location]:
 
 def items_for_sale(business: Business, location: Location, *, online: bool) -> list[Item]:
     """Return what a location sells: on the web, or over its counter."""
-    items = _items(business, location)
-    if online:
-        items = items.filter(sold_online=True)
-    return list(items.order_by("item_type", "name", "id")[:MOST_ITEMS])
+    if location.currency not in SUPPORTED:
+        return []  # nothing can be charged there, so nothing is offered
+    sold = _sold_online if online else _sold
+    return sold.all(business=business.id, location=location.id, currency=location.currency)
+
+
+@compiled
+def _sold(business: int, location: int, currency: str) -> QuerySet[Item]:
+    return _shown(_items_at(business, location, currency))
+
+
+@compiled
+def _sold_online(business: int, location: int, currency: str) -> QuerySet[Item]:
+    return _shown(_items_at(business, location, currency).filter(sold_online=True))
+
+
+def _shown(items: QuerySet[Item]) -> QuerySet[Item]:
+    return items.order_by("item_type", "name", "id")[:MOST_ITEMS]
+
+
+def _items_at(business: int, location: int, currency: str) -> QuerySet[Item]:
+    anywhere_or_here = Q(location=None) | Q(location=location)
+    return Item.objects.filter(anywhere_or_here, business=business, is_active=True, currency=currency)
 
 
 def items_named(business: Business, location: Location, text: str) -> list[Item]:
@@ -194,12 +213,7 @@ def fee_items(business: Business) -> list[Item]:
 def _items(business: Business, location: Location) -> QuerySet[Item]:
     if location.currency not in SUPPORTED:
         return Item.objects.none()  # nothing can be charged there, so nothing is offered
-    return Item.objects.filter(
-        Q(location=None) | Q(location=location),
-        business=business,
-        is_active=True,
-        currency=location.currency,
-    )
+    return _items_at(business.id, location.id, location.currency)
 
 
 def cart_of(profile: Profile) -> Cart | None:
