@@ -228,6 +228,7 @@ async function pay(wallet = null) {
   try {
     const checked = await elements.submit();
     if (checked.error) throw new Stopped("error", checked.error.message, words.look_again);
+    say("busy", words.preparing); // on a slow network the next answer is seconds away
     await saveBuyer(wallet?.billingDetails);
     const payment = await prepare();
     if (payment === null) {

@@ -6,6 +6,7 @@ import { follow, read, swap } from "./follow.js";
 import { toast } from "../paydesk.js";
 
 const ANSWER_WITHIN = 15000;
+const SLOW_AFTER = 300; // a sign of waiting that comes and goes sooner only disturbs
 const at = (id) => document.getElementById(id);
 const hasMouse = window.matchMedia("(pointer: fine)").matches; // a finger would open the keyboard by a focus
 
@@ -13,6 +14,7 @@ const hasMouse = window.matchMedia("(pointer: fine)").matches; // a finger would
 
 const waiting = []; // codes and items in the order in which they were scanned
 let isPutting = false;
+let isSlow = false;
 let finding = null;
 
 function watchField() {
@@ -33,14 +35,25 @@ document.addEventListener("submit", (event) => {
   if (!item && !code) return;
   finding?.stop();
   waiting.push(item ? ["item", item] : ["code", code]);
+  if (isSlow) showWaiting();
   if (field) field.value = "";
   if (hasMouse) field?.focus();
   putNext();
 });
 
+/** Show beside the field how many are on their way: on a slow network nobody else says that they were taken. */
+function showWaiting() {
+  const button = at("add")?.querySelector("button");
+  if (!button) return;
+  if (isSlow && waiting.length) button.setAttribute("aria-busy", "true");
+  else button.removeAttribute("aria-busy");
+  button.dataset.waiting = isSlow && waiting.length > 1 ? waiting.length : "";
+}
+
 async function putNext() {
   if (isPutting || !waiting.length) return;
   isPutting = true;
+  const slow = setTimeout(() => { isSlow = true; showWaiting(); }, isSlow ? 0 : SLOW_AFTER);
   const [name, value] = waiting[0];
   at("sale")?.setAttribute("aria-busy", "true");
   const form = at("add");
@@ -61,7 +74,10 @@ async function putNext() {
     toast(at("till").dataset.lost);
     refresh();
   } finally {
+    clearTimeout(slow);
     isPutting = false;
+    isSlow &&= waiting.length > 0;
+    showWaiting();
     at("sale")?.removeAttribute("aria-busy");
     putNext();
   }
