@@ -10,6 +10,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import schemathesis
@@ -75,6 +76,11 @@ def _real(given_: object, things: dict[str, Any]) -> None:
                 _real(value, things)
 
 
+def _is_sent_as_made(query: dict[str, Any] | None, url: str) -> bool:
+    """Say whether an address has every parameter that was made for it: an empty list, say, leaves none behind."""
+    return set(query or {}) <= set(parse_qs(urlsplit(url).query, keep_blank_values=True))
+
+
 @pytest.mark.parametrize("mode", list(GenerationMode), ids=lambda mode: str(mode.value))
 @pytest.mark.parametrize("name", NAMES)
 def test_whatever_is_sent_is_answered_as_described(world: World, name: str, mode: GenerationMode) -> None:
@@ -98,8 +104,9 @@ def test_whatever_is_sent_is_answered_as_described(world: World, name: str, mode
             case.headers["Idempotency-Key"] = uuid.uuid4().hex
         with undone():
             response = case.call(base_url=f"http://{world.mine.host}", headers=headers)
+            is_wrong = not is_right and _is_sent_as_made(case.query, str(response.request.url))
             case.validate_response(
-                response, checks=CHECKS if is_right else [*CHECKS, negative_data_rejection]
+                response, checks=[*CHECKS, negative_data_rejection] if is_wrong else CHECKS
             )
 
     ask()
