@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import structlog
+from django.db import DatabaseError
 from django.utils import timezone
 
 from tasks import reader_refunds
@@ -26,8 +27,10 @@ from web.payments.states import ActionState
 
 LIST_ABOVE = 10  # active readers of an account: from there on one listing is cheaper than a read for each
 LOOKS_AT_ONCE = 4  # reads of one claim, one after the other: others help with the rest
-LISTED_AT_ONCE = 10 * gateway.PAGE
-NEWS_AT_ONCE = 8  # of a listing, each with a read of its own
+LISTED_AT_ONCE = 5 * gateway.PAGE
+# Of a listing, what one claim looks at closer, mostly with a read each. A share of much, or the account would be listed
+# anew for every few of them; and not so much that a claim's lease runs out.
+NEWS_AT_ONCE, NEWS_SHARE, MOST_NEWS_AT_ONCE = 8, 4, 40
 SEEN_EVERY = datetime.timedelta(seconds=20)
 
 log = structlog.get_logger(__name__)
@@ -40,21 +43,26 @@ def look_at_readers() -> int:
     )
     if claimed is None or not claimed.fences:
         return 0
-    # One that has moved since it was claimed has plans of its own.
-    actions = [action for action in _read(claimed) if action.fence == claimed.fences[action.id]]
+    actions = _read(claimed)
     account = StripeAccount.objects.get(id=claimed.account_id)
-    (_look_by_listing if claimed.by_listing else _look_one_by_one)(account, actions)
+    if claimed.by_listing:
+        _look_by_listing(account, actions, next_round=claimed.next_round)
+    else:
+        _look_one_by_one(account, actions)
     return len(claimed.fences)
 
 
-def _read(claimed: looks.Claimed) -> Iterable[ReaderAction]:
-    """Read what is to be looked at, and of that no more than a look needs which finds nothing new."""
+def _read(claimed: looks.Claimed) -> list[ReaderAction]:
+    """Read what is to be looked at, longest due first, and of it no more than a look needs that finds nothing new."""
     rows = ReaderAction.objects.filter(id__in=claimed.fences).select_related("reader", "payment", "refund")
-    return rows.only(
+    narrow = rows.only(
         "state", "fence", "polls", "deadline_at",
         "reader__stripe_reader_id", "reader__is_online", "reader__read_at",
         "payment__intent_id", "refund__public_id",
     )  # fmt: skip
+    found = {action.id: action for action in narrow}
+    # One that has moved since it was claimed has plans of its own.
+    return [found[one] for one, fence in claimed.fences.items() if one in found and found[one].fence == fence]
 
 
 def _look_one_by_one(account: StripeAccount, actions: Sequence[ReaderAction]) -> None:
@@ -62,19 +70,21 @@ def _look_one_by_one(account: StripeAccount, actions: Sequence[ReaderAction]) ->
     for action in actions:
         with _others_go_on(action):
             reader = read_reader(account, str(action.reader.stripe_reader_id))
-            _note(action.reader, reader)
             if _is_quiet(action, reader):
                 quiet.append(action)
             else:
                 _look_closer(account, action, reader)
+            _note(action.reader, reader)
     looks.look_later(quiet, now=timezone.now())
 
 
-def _look_by_listing(account: StripeAccount, actions: Sequence[ReaderAction]) -> None:
+def _look_by_listing(
+    account: StripeAccount, actions: Sequence[ReaderAction], *, next_round: datetime.timedelta
+) -> None:
     """Look at an account's readers in one listing, and closer at those that tell something new.
 
     Looking closer takes its time. So the quiet ones are planned before, and what is more than one thread should do
-    goes back at once, to be claimed by another.
+    goes back at once, to be claimed by another. A quiet one that somebody holds is waited for at the end.
     """
     listed = _listed(account, actions)
     if listed is None:
@@ -85,13 +95,14 @@ def _look_by_listing(account: StripeAccount, actions: Sequence[ReaderAction]) ->
     for action in actions:
         with _others_go_on(action):
             (quiet if _is_quiet(action, _of(action, listed)) else news).append(action)
-    looks.look_later(quiet, after=looks.A_ROUND, now=timezone.now())
-    if len(news) > NEWS_AT_ONCE:
-        looks.look_later(news[NEWS_AT_ONCE:], after=datetime.timedelta(0), now=timezone.now())
-        looks.ring()
-    for action in news[:NEWS_AT_ONCE]:
+    held = looks.plan(quiet, after=next_round, now=timezone.now())
+    mine = min(max(NEWS_AT_ONCE, len(news) // NEWS_SHARE), MOST_NEWS_AT_ONCE)
+    if len(news) > mine:
+        looks.give_back(news[mine:], now=timezone.now())
+    for action in news[:mine]:
         with _others_go_on(action):
             _look_closer(account, action, _of(action, listed))
+    looks.look_later(held, after=next_round, now=timezone.now())
     for action in actions:
         _note(action.reader, _of(action, listed))
 
@@ -182,4 +193,7 @@ def _note(row: Reader, seen: ReaderSnapshot | None) -> None:
         return
     is_old = row.read_at is None or timezone.now() - row.read_at > SEEN_EVERY
     if is_old or row.is_online != seen.is_online:
-        reader_attempts.note_reader(reader_id=row.id, snapshot=seen, now=timezone.now())
+        try:
+            reader_attempts.note_reader(reader_id=row.id, snapshot=seen, now=timezone.now())
+        except DatabaseError as error:  # somebody holds the reader: the next look sees it, too
+            log.warning("reader.not_noted", reader=row.id, error=type(error).__name__)

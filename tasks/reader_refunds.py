@@ -1,4 +1,4 @@
-"""Refunds with the card on a reader: shown there, looked at, taken off. What a worker does for tasks/terminal.py.
+"""Refunds with the card on a reader: shown there, looked at, taken off; for terminal.py and reader_looks.py.
 
 Every function is safe to run twice and at once, and to die on any line: what is committed says where to go on.
 """

@@ -5,7 +5,6 @@ Every function is safe to run twice and at once, and to die on any line: what is
 
 from __future__ import annotations
 
-import datetime
 import enum
 
 import structlog
@@ -24,10 +23,6 @@ from web.payments.operations import lane, reader_attempts, readers, terminal
 from web.payments.snapshots import Answer, ReaderSnapshot, Verdict
 from web.payments.states import PaymentState
 
-LIST_ABOVE = 10  # active readers of an account: from there on one listing is cheaper than a read for each
-LOOKS_AT_ONCE = 4  # reads of one claim, one after the other: others help with the rest
-LISTED_AT_ONCE = 2 * gateway.PAGE
-SEEN_EVERY = datetime.timedelta(seconds=20)
 SWEEP_BATCH = 100
 AUTHORISING_SECONDS = 2.0  # a bank answers within a few
 

@@ -64,6 +64,7 @@ if DATABASE_REPLICA_URL:
     DATABASES["replica"] = {
         **DATABASES["default"],
         **env.db_url_config(DATABASE_REPLICA_URL),
+        "ENGINE": DATABASES["default"]["ENGINE"],
         "OPTIONS": {
             **_database_options,
             **env.db_url_config(DATABASE_REPLICA_URL).get("OPTIONS", {}),

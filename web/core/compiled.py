@@ -10,7 +10,8 @@ runs once, and from then on only the SQL does, with new values:
 
     found = _cart_of.first(business_id=3, token="…")
 
-What is compared must be equal to a parameter (`column=parameter`), of the type that the column has in Python.
+What is compared must be equal to a parameter (`column=parameter`), of the type that the column has in Python. A number
+beyond what any column holds finds nothing at all, whatever other alternatives a query has.
 """
 
 from __future__ import annotations

@@ -79,7 +79,8 @@ def _store(letters: Sequence[tuple[int, Arrived]]) -> list[bool]:
         ]
         if events:
             outcome.inc(len(events))
-            log.info(says, events=events)
+            # The storing request's id is bound here: it is these events' where it is alone.
+            log.info(says, events=events, request_id=events[0]["request_id"] if len(events) == 1 else None)
     return found
 
 

@@ -456,6 +456,7 @@ def test_of_a_listing_with_much_news_one_claim_takes_a_few(
     assert sorted(states) == ["succeeded", "succeeded", "waiting", "waiting", "waiting"]
     due = list(ReaderAction.objects.filter(state="waiting").order_by("next_poll_at"))
     assert due[0].id in {action.id for action, _hand in shown[:3]}  # the third who paid
+    assert [action.polls for action in due] == [0, 1, 1]  # it was not looked at
     assert [action.next_poll_at is not None and action.next_poll_at > now + looks.A_ROUND for action in due] == [
         False, True, True,
     ]  # fmt: skip
