@@ -10,6 +10,7 @@ class CoreConfig(AppConfig):
         from allauth.mfa import signals as mfa_signals
         from django.contrib.auth.signals import user_logged_in
 
+        from web.core import checks as checks  # registers them
         from web.core import groups, models, reporting, second_factor, sessions, tenancy
 
         reporting.start()

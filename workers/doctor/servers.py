@@ -13,6 +13,7 @@ from django.conf import settings
 from django.db import DatabaseError, connection
 from django.utils import timezone
 
+from web.core import checks
 from web.ops import health
 from workers.doctor.findings import Finding, broken, warning, well
 
@@ -52,6 +53,12 @@ def database() -> Iterator[Finding]:
         )  # fmt: skip
     else:
         yield well("servers.database", f"PostgreSQL {version}")
+    if (encoding := checks.encoding_of("default")) != checks.ENCODING:
+        yield broken(
+            "servers.encoding", f"the database's encoding is {encoding}",
+            means="What is not ASCII fails to be written or read: names, texts, what is noted of a change.",
+            mend=checks.MEND_ENCODING,
+        )  # fmt: skip
     if is_replica:
         yield broken(
             "servers.database_role", "this is a replica", means="Nothing can be written.",

@@ -137,6 +137,15 @@ def _told(account: StripeAccount, now: datetime.datetime) -> list[Any]:
     return list(stripes._arriving(account, now))
 
 
+def test_a_database_in_another_encoding(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(servers.checks, "encoding_of", lambda _alias: "SQL_ASCII")
+    found = {one.check: one for one in servers.database()}
+    assert found["servers.encoding"].state is State.BROKEN
+    assert "--encoding=UTF8" in found["servers.encoding"].mend
+    monkeypatch.undo()
+    assert "servers.encoding" not in {one.check for one in servers.database()}
+
+
 def test_redis_that_throws_things_away_and_a_clock_that_is_wrong() -> None:
     client = redis.Redis.from_url(settings.REDIS_URL)
     before = client.config_get("maxmemory-policy")["maxmemory-policy"]
