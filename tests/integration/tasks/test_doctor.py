@@ -18,6 +18,7 @@ from pytest_django import Settings
 
 from tests.factories import BusinessFactory
 from tests.integration.conftest import AtStripe
+from web.core import checks
 from web.core.crypto import seal
 from web.payments.jobs import QUEUES
 from web.payments.models import InboxEvent, PaymentSettings, StripeAccount, WorkerPulse
@@ -138,7 +139,7 @@ def _told(account: StripeAccount, now: datetime.datetime) -> list[Any]:
 
 
 def test_a_database_in_another_encoding(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(servers.checks, "encoding_of", lambda _alias: "SQL_ASCII")
+    monkeypatch.setattr(checks, "encoding_of", lambda _alias: "SQL_ASCII")
     found = {one.check: one for one in servers.database()}
     assert found["servers.encoding"].state is State.BROKEN
     assert "--encoding=UTF8" in found["servers.encoding"].mend
