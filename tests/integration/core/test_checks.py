@@ -23,7 +23,8 @@ def ascii_database() -> Iterator[str]:
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("DROP DATABASE IF EXISTS in_ascii WITH (FORCE)")
         connection.execute(
-            "CREATE DATABASE in_ascii ENCODING 'SQL_ASCII' LOCALE_PROVIDER 'libc' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0"
+            "CREATE DATABASE in_ascii ENCODING 'SQL_ASCII' LOCALE_PROVIDER 'libc' LC_COLLATE 'C'"
+            " LC_CTYPE 'C' TEMPLATE template0"
         )
         try:
             yield urlunsplit(urlsplit(url)._replace(path="/in_ascii"))
