@@ -27,7 +27,7 @@ from web.payments import history
 from web.payments.errors import Kind, Refusal
 from web.payments.models import BulkRefund, BulkRefundOrder, Order, Payment, Reader, Refund
 from web.payments.money import Money
-from web.payments.operations import bulk_refunds, held, ledgers, refunds
+from web.payments.operations import bulk_refunds, held, ledger_refunds, refunds
 from web.payments.operations.refund_shares import Portion, Whole
 from web.payments.queries import held as held_queries
 from web.payments.queries import purchases, refund_limit
@@ -213,7 +213,7 @@ def _confirm_page(
         "reason": form.cleaned_data["reason"],
         "destination": form.cleaned_data["destination"],
         "units": form.cleaned_data["units"],
-        "would_come_back": ledgers.unspent(order) if is_all else [],
+        "would_come_back": ledger_refunds.unspent(order) if is_all else [],
         "kept": [
             (name, value)
             for name, value in form.data.items()

@@ -6,6 +6,9 @@ import datetime
 import uuid
 from typing import NotRequired, TypedDict, Unpack
 
+import orjson
+from django.db import connection
+
 from web.payments.models import Payment, PaymentEvent
 
 REQUESTED = "payment.requested"
@@ -83,6 +86,33 @@ def line(kind: str, **said: Unpack[Said]) -> PaymentEvent:
     )
 
 
+_STORE = """
+INSERT INTO payments_paymentevent (business_id, cart_reference, payment_id, kind, from_state, to_state, cause, data,
+                                   actor, at)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s::jsonb, %s, %s)
+"""
+
+
 def record(kind: str, **said: Unpack[Said]) -> None:
     """Write one line, in the transaction of what it tells."""
-    line(kind, **said).save(force_insert=True)
+    store(line(kind, **said))
+
+
+def store(said: PaymentEvent) -> None:
+    """Write a line that `line` returned, in the transaction of what it tells."""
+    with connection.cursor() as cursor:  # written out: a sale has fifteen, and each has the same shape
+        cursor.execute(
+            _STORE,
+            [
+                said.business_id,
+                said.cart_reference,
+                said.payment_id,
+                said.kind,
+                said.from_state,
+                said.to_state,
+                said.cause,
+                orjson.dumps(said.data).decode(),
+                said.actor,
+                said.at,
+            ],
+        )

@@ -193,10 +193,17 @@ def sales(references: Collection[uuid.UUID]) -> dict[uuid.UUID, Sale]:
     return found
 
 
+@compiled
+def _reference_of_payment(payment: int) -> QuerySet[Payment]:
+    return Payment.objects.filter(id=payment).only("cart_reference")
+
+
 def sale_of_payment(payment_id: int) -> tuple[Sale, Payment]:
     """Lock the sale that a payment belongs to, and return both."""
-    reference = Payment.objects.values_list("cart_reference", flat=True).get(id=payment_id)
-    locked = sale(reference)
+    found = _reference_of_payment.first(payment=payment_id)
+    if found is None:
+        raise Payment.DoesNotExist
+    locked = sale(found.cart_reference)
     return locked, locked.payment(payment_id)
 
 
@@ -223,12 +230,19 @@ def order_lines(order_id: int) -> list[OrderLine]:
 
 def open_attempt(*, operation: Operation, payment_id: int, refund_id: int | None = None) -> Attempt | None:
     """Lock the one attempt that has no certain answer yet, if there is one."""
-    attempts = Attempt.objects.select_for_update(no_key=True).filter(
-        operation=operation, payment_id=payment_id, state__in=OPEN_ATTEMPT
-    )
-    return (
-        attempts.filter(refund=None) if refund_id is None else attempts.filter(refund_id=refund_id)
-    ).first()
+    if refund_id is None:
+        return _open_attempt_of.first(operation=operation, payment=payment_id)
+    return _open_attempts(operation, payment_id).filter(refund_id=refund_id).first()
+
+
+def _open_attempts(operation: str, payment: int) -> QuerySet[Attempt]:
+    attempts = Attempt.objects.select_for_update(no_key=True)
+    return attempts.filter(operation=operation, payment=payment, state__in=OPEN_ATTEMPT)
+
+
+@compiled
+def _open_attempt_of(operation: str, payment: int) -> QuerySet[Attempt]:
+    return _open_attempts(operation, payment).filter(refund=None)
 
 
 def drift(drift_id: int) -> Drift:
@@ -282,7 +296,15 @@ def due_actions(*, account_id: int, limit: int, now: datetime.datetime) -> list[
 
 def attempt(attempt_id: int) -> Attempt:
     """Lock an attempt."""
-    return Attempt.objects.select_for_update(no_key=True).get(id=attempt_id)
+    found = _attempt_of.first(attempt=attempt_id)
+    if found is None:
+        raise Attempt.DoesNotExist
+    return found
+
+
+@compiled
+def _attempt_of(attempt: int) -> QuerySet[Attempt]:
+    return Attempt.objects.select_for_update(no_key=True).filter(id=attempt)
 
 
 def customers(ids: Iterable[int]) -> None:

@@ -18,7 +18,7 @@ from typing import Any, Protocol, TypeVar
 
 from django.db import connection, transaction
 
-from web.payments import jobs, rows
+from web.payments import history, jobs, rows
 from web.payments.jobs import JobKind
 from web.payments.models import Cart, CartLine, Order, OrderLine, Payment, PaymentEvent
 
@@ -57,7 +57,7 @@ class AtOnce:
         payment.save()
 
     def history(self, line: PaymentEvent) -> None:
-        line.save(force_insert=True)
+        history.store(line)
 
     def order(
         self, order: Order, lines: Sequence[OrderLine], *, cart: Cart, paid_by: Sequence[Payment]

@@ -28,7 +28,7 @@ from web.payments.models import (
     Refund,
 )
 from web.payments.operations import desk as desk_operations
-from web.payments.operations import intents, ledgers, settling, tenders
+from web.payments.operations import intents, ledger_book, ledger_refunds, ledgers, settling, tenders
 from web.payments.queries.ledgers import stored
 from web.payments.queries.quotes import quote
 
@@ -105,7 +105,7 @@ def test_adjusting_up_and_down_with_a_reason(desk: Desk) -> None:
     assert (entry.amount, entry.amount_after, entry.reason) == (-1000, 1500, "a slip")
     assert entry.actor == f"staff {desk.staff.id}"
     assert desk.balance() == (1500, 0)
-    with pytest.raises(ledgers.BalanceInsufficient) as caught:
+    with pytest.raises(ledger_book.BalanceInsufficient) as caught:
         desk.adjust(usd(-1501))
     assert caught.value.details["free"] == 1500
     for change in (usd(0), 0, ledgers.LARGEST_UNITS + 1):
@@ -191,7 +191,7 @@ def test_credits_pay_for_whole_services_and_nothing_else(desk: Desk) -> None:
     assert covered.due == usd(3600 + 18000)
     assert desk.balance(Ledger.CREDITS) == (4, 4)
     assert desk.balance() == (0, 0)
-    with pytest.raises(ledgers.CreditsInsufficient):
+    with pytest.raises(ledger_book.CreditsInsufficient):
         use(desk, cart, Ledger.CREDITS)
     order = take(desk, cart).order
     assert order is not None
@@ -473,15 +473,15 @@ def test_a_refund_takes_back_only_what_is_unspent(desk: Desk) -> None:
     use(desk, desk.cart(desk.lesson), Ledger.CREDITS)
     desk.has(50)  # others are not touched
     refund = refund_of(order, 23000)
-    told = {part.ledger: (part.amount, part.spent) for part in ledgers.unspent(order)}
-    taken = ledgers.take_back(order=order, refund=refund, now=timezone.now(), actor="staff 1")
+    told = {part.ledger: (part.amount, part.spent) for part in ledger_refunds.unspent(order)}
+    taken = ledger_refunds.take_back(order=order, refund=refund, now=timezone.now(), actor="staff 1")
     assert {part.ledger: (part.amount, part.spent) for part in taken} == told
     assert told == {"credits": (7, 3), "money": (5000, 0)}
     assert desk.balance(Ledger.CREDITS) == (50, 0)
     assert desk.balance() == (0, 0)
-    assert ledgers.take_back(order=order, refund=refund, now=timezone.now(), actor="staff 1") == []
-    assert ledgers.put_back(refund=refund, now=timezone.now(), actor="worker") == 2
-    assert ledgers.put_back(refund=refund, now=timezone.now(), actor="worker") == 0
+    assert ledger_refunds.take_back(order=order, refund=refund, now=timezone.now(), actor="staff 1") == []
+    assert ledger_refunds.put_back(refund=refund, now=timezone.now(), actor="worker") == 2
+    assert ledger_refunds.put_back(refund=refund, now=timezone.now(), actor="worker") == 0
     assert desk.balance(Ledger.CREDITS) == (57, 0)
     books_are_right()
 
@@ -489,7 +489,7 @@ def test_a_refund_takes_back_only_what_is_unspent(desk: Desk) -> None:
 def test_a_refund_of_a_part_takes_back_a_part_rounded_up(desk: Desk) -> None:
     order = sold(desk, desk.passes)
     line = order.lines.get()
-    taken = ledgers.take_back(
+    taken = ledger_refunds.take_back(
         order=order,
         refund=refund_of(order, 6000),
         shares={line.id: Fraction(1, 3)},
@@ -503,16 +503,16 @@ def test_a_refund_of_a_part_takes_back_a_part_rounded_up(desk: Desk) -> None:
 def test_a_refund_goes_to_the_balance_or_becomes_credits_once(desk: Desk) -> None:
     order = sold(desk)
     refund = refund_of(order, 1200, "balance")
-    entry = ledgers.credit(refund=refund, now=timezone.now(), actor="staff 1")
+    entry = ledger_refunds.credit(refund=refund, now=timezone.now(), actor="staff 1")
     assert entry is not None
-    assert ledgers.credit(refund=refund, now=timezone.now(), actor="staff 1") == entry
+    assert ledger_refunds.credit(refund=refund, now=timezone.now(), actor="staff 1") == entry
     assert desk.balance() == (1200, 0)
     Refund.objects.update(state="cancelled")
     Payment.objects.update(refunded_minor=0)
     other = refund_of(order, 600, "credits")
     with pytest.raises(ledgers.BadAdjustment):
-        ledgers.credit(refund=other, units=0, now=timezone.now(), actor="staff 1")
-    ledgers.credit(refund=other, units=2, now=timezone.now(), actor="staff 1")
+        ledger_refunds.credit(refund=other, units=0, now=timezone.now(), actor="staff 1")
+    ledger_refunds.credit(refund=other, units=2, now=timezone.now(), actor="staff 1")
     assert desk.balance(Ledger.CREDITS) == (2, 0)
 
 
@@ -523,10 +523,10 @@ def test_what_was_paid_by_credits_goes_back_as_credits(desk: Desk) -> None:
     assert covered.order is not None
     refund = refund_of(covered.order, 9500)
     now = timezone.now()
-    ledgers.credit(refund=refund, now=now, actor="staff 1")
+    ledger_refunds.credit(refund=refund, now=now, actor="staff 1")
     lot = LedgerLot.objects.order_by("-id")[0]
-    assert (lot.amount, lot.expires_at) == (3, now + ledgers.GRACE)  # a day would be of no use
-    assert ledgers.credits_of(refund.payment, 9500) == 3
+    assert (lot.amount, lot.expires_at) == (3, now + ledger_refunds.GRACE)  # a day would be of no use
+    assert ledger_refunds.credits_of(refund.payment, 9500) == 3
 
 
 # --- time -------------------------------------------------------------------------------------------
@@ -604,7 +604,7 @@ def test_everything_at_once_deadlocks_nowhere() -> None:
         lambda: sold(desk, desk.card, desk.passes),
         lambda: desk.has(usd(100), form_token="the-same-form-twice"),
         lambda: desk.has(usd(100), form_token="the-same-form-twice"),
-        lambda: ledgers.take_back(order=order, refund=refund, now=now, actor="staff 1"),
+        lambda: ledger_refunds.take_back(order=order, refund=refund, now=now, actor="staff 1"),
         lambda: ledgers.expire_due(limit=10, now=now + 365 * DAY),
     )
     assert outcomes == ["done"] * 7

@@ -9,7 +9,7 @@ from tests.giving_back import ask, succeed, tell
 from tests.shop import Shop
 from tests.stored import Desk, books_are_right, usd
 from web.payments.models import Ledger, LedgerLot, Method, OrderLine, Payment, Refund
-from web.payments.operations import carts, ledgers, refunds, tenders
+from web.payments.operations import carts, ledger_refunds, ledgers, refunds, tenders
 from web.payments.operations import desk as tills
 from web.payments.operations.refund_shares import Items, Part
 from web.payments.queries.ledgers import plan, unclaimed
@@ -202,7 +202,7 @@ def test_a_gift_card_that_is_set_aside_is_not_refunded_until_that_sale_is_over(d
         business=desk.business, token=cart.token, ledger=Ledger.MONEY, form_token="use-it" * 4, amount=usd(700),
         expected_total_minor=3600, now=timezone.now(), staff=desk.staff,
     ).payments[0]  # fmt: skip
-    with pytest.raises(ledgers.StoredIsSetAside):
+    with pytest.raises(ledger_refunds.StoredIsSetAside):
         ask(payment)
     payment.refresh_from_db()
     assert (payment.refunded_minor, desk.balance()) == (0, (5000, 700))

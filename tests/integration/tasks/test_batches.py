@@ -31,7 +31,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 Make = Callable[..., AtStripe]
 
 STATEMENTS_A_BATCH = 21  # of any size: with its savepoints, its begin and its commit
-STATEMENTS_A_JOB = 5  # beyond its claim
+STATEMENTS_A_JOB = 4  # beyond its claim
 STATEMENTS_TO_CREATE_AN_INTENT = 31  # the claim, the attempt, the call, what came of it, the end
 STRIPE_CALLS_A_SALE = 1  # beyond the customer's own
 

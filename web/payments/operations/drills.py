@@ -70,7 +70,6 @@ def put(*, steps: int, now: datetime.datetime) -> range:
 @transaction.atomic(durable=True)
 def do(*, step: int, lease: Lease, now: datetime.datetime) -> None:
     """Do a step once: raises LeaseLost where somebody else has claimed it since."""
-    jobs.hold(lease)
     history.record(
         history.DRILL_STEP,
         business_id=lease.business_id,
@@ -80,7 +79,8 @@ def do(*, step: int, lease: Lease, now: datetime.datetime) -> None:
         now=now,
         data={"step": step},
     )
-    jobs.complete(lease, now=now)
+    if not jobs.complete(lease, now=now):
+        raise jobs.LeaseLost
 
 
 def report(numbers: range) -> Report:

@@ -14,7 +14,7 @@ from web.payments.described import order_facts
 from web.payments.jobs import SEND_RECEIPT
 from web.payments.locks import Sale
 from web.payments.models import Order, OrderLine, OutgoingEvent, Refund
-from web.payments.operations import ledgers, outgoing
+from web.payments.operations import ledger_refunds, ledgers, outgoing
 from web.payments.pricing import Quote
 from web.payments.states import REFUND_WITHOUT_MONEY
 
@@ -104,4 +104,4 @@ def _take_back(sale: Sale, order: Order, *, now: datetime.datetime, actor: str) 
     """Take back what the order has just given, as the news in its usual order would: the end is the same."""
     ids = [payment.id for payment in sale.succeeded]
     refunds = Refund.objects.filter(payment_id__in=ids).exclude(state__in=REFUND_WITHOUT_MONEY)
-    ledgers.take_back(order=order, refund=refunds.latest("id"), now=now, actor=actor, is_told=True)
+    ledger_refunds.take_back(order=order, refund=refunds.latest("id"), now=now, actor=actor, is_told=True)

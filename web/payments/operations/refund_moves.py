@@ -14,7 +14,7 @@ from web.payments.described import order_facts, refund_facts
 from web.payments.jobs import NOBODY_WAITS, PERSON_WAITS, READ_REFUND, SUBMIT_REFUND, JobKind, enqueue
 from web.payments.locks import Sale
 from web.payments.models import OutgoingEvent, Payment, ReaderAction, Refund
-from web.payments.operations import lane, ledgers, outgoing, receipts
+from web.payments.operations import lane, ledger_refunds, outgoing, receipts
 from web.payments.operations.payments import count_refunds, release
 from web.payments.states import REFUND_OPEN, REFUND_WITHOUT_MONEY, ActionState, RefundState, transition
 
@@ -36,7 +36,7 @@ def move(
     if to in REFUND_WITHOUT_MONEY:
         count_refunds(payment, reserved=-amount, returned=-amount if before == RefundState.SUCCEEDED else 0)
         _give_lines_back(refund, payment)
-        ledgers.put_back(refund=refund, now=now, actor=actor)
+        ledger_refunds.put_back(refund=refund, now=now, actor=actor)
     elif to == RefundState.SUCCEEDED:
         count_refunds(payment, returned=amount)
         receipts.queue_refund_receipt(refund, now=now)

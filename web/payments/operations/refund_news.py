@@ -13,7 +13,7 @@ from web.payments import history, locks
 from web.payments.jobs import IMPORT_REFUNDS, NOBODY_WAITS, enqueue_for_payment
 from web.payments.locks import Sale
 from web.payments.models import Operation, Payment, Refund
-from web.payments.operations import attempts, ledgers, receipts
+from web.payments.operations import attempts, ledger_refunds, receipts
 from web.payments.operations.payments import count_refunds, release
 from web.payments.operations.refund_moves import announce, move, next_check, tell
 from web.payments.snapshots import RefundedSoFar, RefundSnapshot
@@ -133,7 +133,7 @@ def _import(
     announce(sale, payment, refund, now=now)
     release(sale, payment, now=now, actor=actor)
     if refund.state not in REFUND_WITHOUT_MONEY and sale.order is not None and sale.is_all_given_back:
-        ledgers.take_back(order=sale.order, refund=refund, now=now, actor=actor, is_told=True)
+        ledger_refunds.take_back(order=sale.order, refund=refund, now=now, actor=actor, is_told=True)
     return refund
 
 

@@ -24,7 +24,7 @@ from web.payments.locks import Sale
 from web.payments.models import BulkRefund, Dispute, Order, OrderLine, Payment, Reader, Refund, RefundLine
 from web.payments.models.payment import WITHOUT_MONEY
 from web.payments.money import Money
-from web.payments.operations import lane, ledgers
+from web.payments.operations import lane, ledger_refunds, ledgers
 from web.payments.operations.intents import PaymentNotFound
 from web.payments.operations.payments import FormReused
 from web.payments.operations.refund_moves import call_off, enqueue_for, move, next_check, tell
@@ -252,7 +252,7 @@ def _take_back(
     if isinstance(share, Items):
         sold = dict(order.lines.values_list("id", "quantity"))
         shares = {line: Fraction(number, sold[line]) for line, number in share.quantities.items() if number}
-    ledgers.take_back(order=order, refund=refund, shares=shares, now=now, actor=actor)
+    ledger_refunds.take_back(order=order, refund=refund, shares=shares, now=now, actor=actor)
 
 
 @transaction.atomic
@@ -428,7 +428,7 @@ def _reserve(
         data={"destination": destination},
     )  # fmt: skip
     if not is_to_method or payment.method in ledgers.LEDGER_OF_METHOD:
-        ledgers.credit(refund=refund, units=units if not is_to_method else None, now=now, actor=actor)
+        ledger_refunds.credit(refund=refund, units=units if not is_to_method else None, now=now, actor=actor)
         move(sale, payment, refund, RefundState.SUCCEEDED, now=now, actor=actor, data={"to": "ledger"})
     elif payment.account_id is None:  # cash: whoever asks has paid it out by hand
         move(sale, payment, refund, RefundState.SUCCEEDED, now=now, actor=actor)

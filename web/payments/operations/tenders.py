@@ -14,7 +14,7 @@ from web.payments import history, locks
 from web.payments.errors import Kind, Refusal
 from web.payments.models import Cart, Ledger, Order, Payment
 from web.payments.money import Money
-from web.payments.operations import ledgers
+from web.payments.operations import ledger_book, ledgers
 from web.payments.operations.carts import CartFrozen, CartNotFound
 from web.payments.operations.intents import AlreadyPaid, PaymentUnderWay, price
 from web.payments.operations.payments import FormReused, complete, freeze, move, reopen
@@ -166,9 +166,9 @@ def _asked(
         if amount is not None and not zero < amount:
             raise NothingToCover
         if amount is not None and has.money < amount:
-            raise ledgers.BalanceInsufficient(free=has.money)
+            raise ledger_book.BalanceInsufficient(free=has.money)
         if not has.money:
-            raise ledgers.BalanceInsufficient(free=has.money)
+            raise ledger_book.BalanceInsufficient(free=has.money)
         wanted = plan(
             cart, priced, payments, units=0, balance=has.money if amount is None else min(amount, has.money)
         )
@@ -178,7 +178,7 @@ def _asked(
     if units is not None and units < 1:
         raise NothingToCover
     if not has.credits or (units is not None and units > has.credits):
-        raise ledgers.CreditsInsufficient(free=has.credits)
+        raise ledger_book.CreditsInsufficient(free=has.credits)
     wanted = plan(cart, priced, payments, units=has.credits if units is None else units, balance=zero)
     if not wanted.credits or (units is not None and wanted.credits != units):
         raise NothingToCover
