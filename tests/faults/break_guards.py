@@ -71,8 +71,8 @@ TABLE: tuple[Guard, ...] = (
         "the cart's row lock",
         f"{SCENARIOS}::test_two_tabs_ask_at_the_same_moment",
         file="web/payments/locks.py",
-        old="Cart.objects.select_for_update(no_key=True).filter(reference=reference)\n",
-        new="Cart.objects.filter(reference=reference)\n",
+        old='Cart.objects.select_for_update(no_key=True, of=("self",)).select_related',
+        new="Cart.objects.select_related",
     ),
     Guard(
         "rows are locked in one order",
