@@ -80,7 +80,8 @@ def as_markdown() -> list[str]:
         verdict = "met" if row["met"] else "**missed**"
         value, target = f"{row['value']:g}{spread}", f"{sign} {row['target']:g} {row['unit']}"
         lines.append(f"| {name} | {row['what']} | {value} | {target} | {verdict} |")
-    lines += ["", f"Run of {ran_on['at']}, {ran_on['cores']} cores ({ran_on['processor']})."]
+    at = ran_on["at"] if isinstance(ran_on["at"], list) else [ran_on["at"]]  # of several: bench/medians.py
+    lines += ["", f"Run of {', '.join(at)}, {ran_on['cores']} cores ({ran_on['processor']})."]
     details = {name: row["details"] for name, row in sorted(known.items()) if row["details"]}
     lines += [
         f"- {name}: " + ", ".join(f"{key} {value}" for key, value in told.items())
