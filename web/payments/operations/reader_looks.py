@@ -20,7 +20,9 @@ from web.payments.states import ACTIVE_ACTION, ActionState
 
 FIRST_LOOK_SECONDS = 1.0
 LONGEST_LOOK_SECONDS = 3.0  # 20 looks last 50 s, longer than a sale does; Stripe allows 500 a payment
-A_ROUND = datetime.timedelta(seconds=1)  # of looks at an account whose readers are listed
+# Of looks at an account whose readers are listed. Less than the second between two ticks, which call for them: what was
+# planned a whole second after a tick would be due a moment after the next one, and looked at by the one after that.
+A_ROUND = datetime.timedelta(seconds=0.8)
 LONGEST_LOOK = datetime.timedelta(seconds=LONGEST_LOOK_SECONDS)
 # A sale's five minutes at a reader in rounds of this, over the readers of a listing: fifteen calls for each.
 MOST_PER_READER = datetime.timedelta(seconds=20)
