@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import table
+from bench.table import Row
 
 
 def main() -> None:
@@ -28,18 +29,16 @@ def combined(runs: list[dict[str, Any]]) -> dict[str, Any]:
     rows: dict[str, Any] = {}
     for name in sorted(set.intersection(*(set(run) for run in runs)) - {"machine"}):
         each = [run[name] for run in runs]
-        value = statistics.median(row["value"] for row in each)
-        target, at_least = each[0]["target"], each[0]["at"] == "least"
-        rows[name] = {
-            **each[0],
-            "value": value,
-            "met": value >= target if at_least else value <= target,
-            "spread": [min(row["value"] for row in each), max(row["value"] for row in each)],
-            "runs": len(each),
-            "details": {
-                key: statistics.median(row["details"][key] for row in each) for key in each[0]["details"]
-            },
-        }
+        first = each[0]
+        rows[name] = Row(
+            name,
+            first["what"],
+            first["unit"],
+            first["target"],
+            is_at_least=first["at"] == "least",
+            runs=[row["value"] for row in each],
+            details={key: statistics.median(row["details"][key] for row in each) for key in first["details"]},
+        ).as_json()
     machines = [run["machine"] for run in runs]
     rows["machine"] = {
         **machines[-1],

@@ -100,6 +100,14 @@ class Compiled(Generic[Row]):
         """Return the first row, or None: where there can be one only, or the query says which comes first."""
         return next(iter(self.all(**given)), None)
 
+    def get(self, **given: object) -> Row:
+        """Return the one row; raise the model's DoesNotExist where there is none."""
+        found = self.first(**given)
+        if found is None:
+            assert self._known is not None
+            raise self._known.model.DoesNotExist  # type: ignore[attr-defined]  # each concrete model has one
+        return found
+
     def _drawn_up(self) -> _Plan[Row]:
         queryset = self._build(**{name: Value(_Parameter(name)) for name in self._names})
         compiler = queryset.query.get_compiler(DEFAULT_DB_ALIAS)

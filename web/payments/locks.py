@@ -200,10 +200,7 @@ def _reference_of_payment(payment: int) -> QuerySet[Payment]:
 
 def sale_of_payment(payment_id: int) -> tuple[Sale, Payment]:
     """Lock the sale that a payment belongs to, and return both."""
-    found = _reference_of_payment.first(payment=payment_id)
-    if found is None:
-        raise Payment.DoesNotExist
-    locked = sale(found.cart_reference)
+    locked = sale(_reference_of_payment.get(payment=payment_id).cart_reference)
     return locked, locked.payment(payment_id)
 
 
@@ -296,10 +293,7 @@ def due_actions(*, account_id: int, limit: int, now: datetime.datetime) -> list[
 
 def attempt(attempt_id: int) -> Attempt:
     """Lock an attempt."""
-    found = _attempt_of.first(attempt=attempt_id)
-    if found is None:
-        raise Attempt.DoesNotExist
-    return found
+    return _attempt_of.get(attempt=attempt_id)
 
 
 @compiled

@@ -69,3 +69,13 @@ def test_a_number_that_no_column_holds_finds_nothing() -> None:
     for nothing in (2**63, -(2**63) - 1, 10**400):
         assert query.first(number=nothing) is None
     assert query.first(number=item.id) == item  # the transaction lives
+
+
+def test_the_one_row_or_what_the_model_raises() -> None:
+    item = ItemFactory.create()
+    query = compiled(_by_id)
+    with pytest.raises(Item.DoesNotExist):  # when it is drawn up, and when it is known
+        query.get(number=item.id + 1)
+    assert query.get(number=item.id) == item
+    with pytest.raises(Item.DoesNotExist):
+        query.get(number=2**63)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+from collections.abc import Sequence
 from decimal import Decimal
 
 from django.core.exceptions import ValidationError
@@ -124,8 +125,8 @@ def _locked_open(business: Business, token: str) -> Cart:
     return cart
 
 
-def _refuse_too_large(cart: Cart) -> None:
-    if quote(cart).totals.total > largest_charge(cart.currency):
+def _refuse_too_large(cart: Cart, lines: Sequence[CartLine] | None = None) -> None:
+    if quote(cart, lines).totals.total > largest_charge(cart.currency):
         raise CartTooLarge
 
 
@@ -252,8 +253,9 @@ def _set_line(
             credit_price=item.credit_price if item.item_type in CREDIT_TYPES else 0,
         )
     lines = lines_of(cart)
-    if len(lines) > LARGEST_CART_LINES or quote(cart, lines).totals.total > largest_charge(cart.currency):
+    if len(lines) > LARGEST_CART_LINES:
         raise CartTooLarge
+    _refuse_too_large(cart, lines)
 
 
 @transaction.atomic

@@ -18,12 +18,14 @@ from web.payments.jobs import Queue
 from web.payments.models import ReaderAction
 from web.payments.states import ACTIVE_ACTION, ActionState
 
-FIRST_LOOK_SECONDS = 1.0
-LONGEST_LOOK_SECONDS = 3.0  # 20 looks last 50 s, longer than a sale does; Stripe allows 500 a payment
+FIRST_LOOK = datetime.timedelta(seconds=1)
+EACH_LATER = datetime.timedelta(seconds=0.25)
+LONGEST_LOOK = datetime.timedelta(
+    seconds=3
+)  # 20 looks last 50 s, longer than a sale does; Stripe allows 500 a payment
 # Of looks at an account whose readers are listed. Less than the second between two ticks, which call for them: what was
 # planned a whole second after a tick would be due a moment after the next one, and looked at by the one after that.
 A_ROUND = datetime.timedelta(seconds=0.8)
-LONGEST_LOOK = datetime.timedelta(seconds=LONGEST_LOOK_SECONDS)
 # A sale's five minutes at a reader in rounds of this, over the readers of a listing: fifteen calls for each.
 MOST_PER_READER = datetime.timedelta(seconds=20)
 # A look is two reads of Stripe, each with its timeout. A listing with what is looked at closer may take longer: then
@@ -35,8 +37,7 @@ log = structlog.get_logger(__name__)
 
 def next_look(action: ReaderAction) -> datetime.timedelta:
     """Return how long to wait for an event before the reader is looked at again: a second, later three."""
-    seconds = min(FIRST_LOOK_SECONDS + 0.25 * action.polls, LONGEST_LOOK_SECONDS)
-    return datetime.timedelta(seconds=seconds)
+    return min(FIRST_LOOK + EACH_LATER * action.polls, LONGEST_LOOK)
 
 
 def look_soon(action: ReaderAction, *, now: datetime.datetime) -> None:
